@@ -7,9 +7,20 @@
 //! State machines are enums whose variants carry their own facts; a transition consumes the old state and returns the
 //! new one, or a [`Refused`] that says why not.
 
+pub mod account;
 pub mod digest;
+pub mod event;
+pub mod finding;
 pub mod ids;
+pub mod incident;
+pub mod job;
 pub mod path;
+pub mod progress;
+pub mod segment;
+pub mod ticket;
+pub mod units;
+pub mod url_pattern;
+pub mod volume;
 
 /// Why a state machine would not make a transition, in words for the person who asked for it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,7 +43,6 @@ pub struct UnknownWord {
 }
 
 /// Declares a fieldless enum whose variants each have one word: the word in the database, in JSON and on the command line.
-#[allow(unused_macros)]
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident ($what:literal) { $($(#[$vmeta:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$meta])*
@@ -69,5 +79,4 @@ macro_rules! words {
         }
     };
 }
-#[allow(unused_imports)]
 pub(crate) use words;

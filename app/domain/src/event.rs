@@ -1,0 +1,57 @@
+//! Events: append-only rows of who did what when. Audit log, live feed and status snapshot are all read from them.
+
+use chrono::{DateTime, Utc};
+
+use crate::words;
+
+words! {
+    EventKind ("kind of event") {
+        JobCreated = "job.created",
+        JobPlanned = "job.planned",
+        JobApproved = "job.approved",
+        JobPaused = "job.paused",
+        JobResumed = "job.resumed",
+        JobCancelled = "job.cancelled",
+        JobFinished = "job.finished",
+        JobFailed = "job.failed",
+        JobRetried = "job.retried",
+        /// Something a person should know about while a job runs; the job's log is read from these.
+        JobNote = "job.note",
+        /// A copy gave bytes that do not match the catalogue.
+        CopyRefused = "copy.refused",
+        ModeChanged = "volume.mode_changed",
+        FileMarkedDeleted = "volume.file_marked_deleted",
+        ComponentAdded = "component.added",
+        ComponentChanged = "component.changed",
+        IncidentOpened = "incident.opened",
+        IncidentUpdated = "incident.updated",
+        TicketOpened = "ticket.opened",
+        TicketDiagnosed = "ticket.diagnosed",
+        TicketRestoring = "ticket.restoring",
+        TicketReplied = "ticket.replied",
+        TicketAnswered = "ticket.answered",
+        TicketConfirmed = "ticket.confirmed",
+        TicketReopened = "ticket.reopened",
+        TicketClosed = "ticket.closed",
+        SignedIn = "account.signed_in",
+        SignInRefused = "account.sign_in_refused",
+        UserAdded = "account.user_added",
+        UserDisabled = "account.user_disabled",
+        TokenCreated = "account.token_created",
+        TokenRevoked = "account.token_revoked",
+    }
+}
+
+/// One event as it is read back: `id` grows with time and is what a feed resumes from.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Event {
+    pub id: i64,
+    pub at: DateTime<Utc>,
+    /// Who: see [`crate::account::Actor::name`].
+    pub actor: String,
+    pub kind: EventKind,
+    /// What it happened to: a job's, incident's or ticket's id, a volume's name.
+    pub subject: String,
+    /// One sentence for people.
+    pub summary: String,
+}

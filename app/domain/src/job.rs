@@ -1,0 +1,402 @@
+//! Jobs: check, protect, restore. What is asked for, how a job lives, and what it reports.
+//!
+//! ```text
+//!               plan ready             approve
+//!   planning ───────────────▶ planned ─────────▶ running ──── all segments done ───▶ finished
+//!     │  │       (approved beforehand: straight to running)     │  ▲                     │
+//!     │  └───────────── pause ──▶ paused ◀────── pause ─────────┘  │                     │
+//!     │                             └────────── resume ────────────┘◀─── retry ──────────┤
+//!     └──▶ failed (it could not run, with the reason)   cancelled ────────── retry ──────┘
+//! ```
+//! `failed` can be entered from planning and running, `cancelled` from everything that has not ended.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use crate::finding::FindingCounts;
+use crate::path::Glob;
+use crate::progress::{Amount, EtaRange};
+use crate::{Refused, words};
+
+words! {
+    JobKind ("kind of job") {
+        Check = "check",
+        Protect = "protect",
+        Restore = "restore",
+    }
+}
+
+/// What a job is to do, as it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum JobRequest {
+    Check {
+        /// Read every byte, not only names, sizes and times.
+        #[serde(default)]
+        full: bool,
+        /// Only these paths; empty means all.
+        #[serde(default)]
+        paths: Vec<Glob>,
+    },
+    Protect {
+        /// Names of copies; empty means every copy of the volume.
+        #[serde(default)]
+        to: Vec<String>,
+    },
+    Restore {
+        /// Names of copies to read from; empty means every copy, in the volume's order.
+        #[serde(default)]
+        from: Vec<String>,
+        /// Only these paths; empty means all.
+        #[serde(default)]
+        paths: Vec<Glob>,
+        /// A folder outside the volume to restore into; absent means the volume itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to_folder: Option<String>,
+    },
+}
+
+impl JobRequest {
+    pub fn kind(&self) -> JobKind {
+        match self {
+            Self::Check { .. } => JobKind::Check,
+            Self::Protect { .. } => JobKind::Protect,
+            Self::Restore { .. } => JobKind::Restore,
+        }
+    }
+}
+
+/// What a job was doing when it was paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    Planning,
+    Running,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum JobState {
+    /// Looking at what there is to do.
+    Planning {
+        since: DateTime<Utc>,
+    },
+    /// The plan can be read and waits for approval.
+    Planned {
+        since: DateTime<Utc>,
+    },
+    Running {
+        since: DateTime<Utc>,
+    },
+    Paused {
+        since: DateTime<Utc>,
+        by: String,
+        reason: String,
+        during: Phase,
+    },
+    /// It came to its end; whether all is well say its figures.
+    Finished {
+        at: DateTime<Utc>,
+    },
+    /// It could not run.
+    Failed {
+        at: DateTime<Utc>,
+        reason: String,
+    },
+    Cancelled {
+        at: DateTime<Utc>,
+        by: String,
+    },
+}
+
+impl JobState {
+    /// The word in the database and in JSON.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Planning { .. } => "planning",
+            Self::Planned { .. } => "planned",
+            Self::Running { .. } => "running",
+            Self::Paused { .. } => "paused",
+            Self::Finished { .. } => "finished",
+            Self::Failed { .. } => "failed",
+            Self::Cancelled { .. } => "cancelled",
+        }
+    }
+
+    pub fn has_ended(&self) -> bool {
+        matches!(self, Self::Finished { .. } | Self::Failed { .. } | Self::Cancelled { .. })
+    }
+
+    pub fn ended_at(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Finished { at } | Self::Failed { at, .. } | Self::Cancelled { at, .. } => Some(*at),
+            _ => None,
+        }
+    }
+
+    /// Whether workers may do something for it now.
+    pub fn is_active(&self) -> bool {
+        matches!(self, Self::Planning { .. } | Self::Running { .. })
+    }
+
+    pub fn plan_ready(self, approved: bool, now: DateTime<Utc>) -> Result<Self, Refused> {
+        match self {
+            Self::Planning { .. } if approved => Ok(Self::Running { since: now }),
+            Self::Planning { .. } => Ok(Self::Planned { since: now }),
+            other => Err(other.refuses("be planned")),
+        }
+    }
+
+    pub fn approve(self, now: DateTime<Utc>) -> Result<Self, Refused> {
+        match self {
+            Self::Planned { .. } => Ok(Self::Running { since: now }),
+            other => Err(other.refuses("be approved")),
+        }
+    }
+
+    pub fn pause(self, by: String, reason: String, now: DateTime<Utc>) -> Result<Self, Refused> {
+        let during = match self {
+            Self::Planning { .. } => Phase::Planning,
+            Self::Running { .. } => Phase::Running,
+            other => return Err(other.refuses("be paused")),
+        };
+        Ok(Self::Paused { since: now, by, reason, during })
+    }
+
+    pub fn resume(self, now: DateTime<Utc>) -> Result<Self, Refused> {
+        match self {
+            Self::Paused { during: Phase::Planning, .. } => Ok(Self::Planning { since: now }),
+            Self::Paused { during: Phase::Running, .. } => Ok(Self::Running { since: now }),
+            other => Err(other.refuses("be resumed")),
+        }
+    }
+
+    pub fn cancel(self, by: String, now: DateTime<Utc>) -> Result<Self, Refused> {
+        match self {
+            ended if ended.has_ended() => Err(ended.refuses("be cancelled")),
+            _ => Ok(Self::Cancelled { at: now, by }),
+        }
+    }
+
+    pub fn finish(self, now: DateTime<Utc>) -> Result<Self, Refused> {
+        match self {
+            Self::Running { .. } => Ok(Self::Finished { at: now }),
+            other => Err(other.refuses("finish")),
+        }
+    }
+
+    pub fn fail(self, reason: String, now: DateTime<Utc>) -> Result<Self, Refused> {
+        match self {
+            Self::Planning { .. } | Self::Running { .. } => Ok(Self::Failed { at: now, reason }),
+            other => Err(other.refuses("fail")),
+        }
+    }
+
+    /// Go on with what failed or was left: from the plan if there is one, else by planning anew.
+    pub fn retry(self, has_plan: bool, now: DateTime<Utc>) -> Result<Self, Refused> {
+        match self {
+            ended if ended.has_ended() && has_plan => Ok(Self::Running { since: now }),
+            ended if ended.has_ended() => Ok(Self::Planning { since: now }),
+            other => Err(other.refuses("be retried")),
+        }
+    }
+
+    fn refuses(&self, what: &str) -> Refused {
+        Refused::because(format!("a job that is {} cannot {what}", self.word()))
+    }
+}
+
+/// An operator's word to a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobControl {
+    Approve,
+    Pause,
+    Resume,
+    Cancel,
+    Retry,
+}
+
+impl std::str::FromStr for JobControl {
+    type Err = crate::UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        Ok(match word {
+            "approve" => Self::Approve,
+            "pause" => Self::Pause,
+            "resume" => Self::Resume,
+            "cancel" => Self::Cancel,
+            "retry" => Self::Retry,
+            _ => {
+                return Err(crate::UnknownWord {
+                    what: "word to a job",
+                    found: word.to_owned(),
+                    allowed: "approve pause resume cancel retry",
+                });
+            }
+        })
+    }
+}
+
+/// What a job intends, made before it moves a byte. For a restore: from where, how many, how long.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Plan {
+    pub total: Amount,
+    /// By copy, in order of preference.
+    pub sources: Vec<PlannedSource>,
+    /// Files asked for that are there and look good (same size and time).
+    pub in_place: u64,
+    /// Files that are newer on the volume than in the catalogue: they stay.
+    pub newer: u64,
+    /// Files asked for that their owner deleted: they stay deleted.
+    pub tombstoned: u64,
+    /// Files that no copy holds: nothing can be done for them from here.
+    pub in_no_copy: u64,
+    /// The first hundred of those.
+    pub in_no_copy_paths: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct PlannedSource {
+    pub name: String,
+    pub amount: Amount,
+    /// Time that this copy needs for its part; absent when nothing was ever measured.
+    pub estimate: Option<EtaRange>,
+    /// Where the estimate comes from, for people: `measured by 3 jobs`, `its bandwidth limit`.
+    pub basis: String,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct FileCounts {
+    pub total: u64,
+    pub done: u64,
+    pub failed: u64,
+    pub skipped: u64,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ByteCounts {
+    pub total: u64,
+    pub done: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Failure {
+    pub path: String,
+    pub reason: String,
+}
+
+/// At most this many failures travel in a report.
+pub const REPORTED_FAILURES: usize = 100;
+
+/// The state of a job as `--json`, the API and the pages show it. The fields down to `failures` are the contract.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct JobReport {
+    pub job: String,
+    pub kind: JobKind,
+    pub volume: String,
+    pub state: String,
+    pub started_at: Option<DateTime<Utc>>,
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Active seconds: planning and running, pauses left out.
+    pub seconds: f64,
+    pub files: FileCounts,
+    pub bytes: ByteCounts,
+    pub findings: FindingCounts,
+    pub sources: BTreeMap<String, Amount>,
+    pub failures: Vec<Failure>,
+
+    pub created_at: DateTime<Utc>,
+    pub created_by: String,
+    pub request: JobRequest,
+    /// Why it is paused or failed; absent otherwise.
+    pub reason: Option<String>,
+    pub plan: Option<Plan>,
+    pub dry_run: bool,
+    pub eta: Option<EtaRange>,
+    pub files_per_second: Option<f64>,
+    pub bytes_per_second: Option<f64>,
+    /// The ticket that asked for it.
+    pub ticket: Option<i64>,
+}
+
+impl JobReport {
+    /// 0: all is well. 1: it ended and something is wrong. 3: it could not run.
+    pub fn exit_code(&self) -> u8 {
+        match self.state.as_str() {
+            "failed" => 3,
+            "finished" if self.dry_run => 0,
+            "finished" if self.files.failed == 0 && self.is_well() => 0,
+            _ => 1,
+        }
+    }
+
+    /// A check is well when it found nothing; a restore or protect when it left nothing.
+    fn is_well(&self) -> bool {
+        match self.kind {
+            JobKind::Check | JobKind::Protect => self.findings.total() == 0,
+            JobKind::Restore => self.plan.as_ref().is_none_or(|plan| plan.in_no_copy == 0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn step(state: JobState, call: u8, flag: bool) -> Result<JobState, Refused> {
+        let now = DateTime::UNIX_EPOCH;
+        match call {
+            0 => state.plan_ready(flag, now),
+            1 => state.approve(now),
+            2 => state.pause("ann".into(), "lunch".into(), now),
+            3 => state.resume(now),
+            4 => state.cancel("ann".into(), now),
+            5 => state.finish(now),
+            6 => state.fail("gone".into(), now),
+            _ => state.retry(flag, now),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_runs_unapproved_and_the_ended_stay_ended(steps in proptest::collection::vec((0u8..8, any::<bool>()), 1..60)) {
+            let mut state = JobState::Planning { since: DateTime::UNIX_EPOCH };
+            let mut approved = false;
+            for (call, flag) in steps {
+                let before = state.clone();
+                let Ok(next) = step(state.clone(), call, flag) else { continue };
+                approved |= call == 1 || (call == 0 && flag) || (call == 7 && flag);
+                if matches!(next, JobState::Running { .. } | JobState::Finished { .. }) {
+                    prop_assert!(approved, "{before:?} → {next:?}");
+                }
+                if before.has_ended() {
+                    prop_assert_eq!(call, 7, "only retry leaves an end");
+                }
+                if call == 7 && !flag { approved = false; }
+                state = next;
+            }
+        }
+
+        /// A pause and a resume come back to the same phase.
+        #[test]
+        fn resume_undoes_pause(running in any::<bool>()) {
+            let since = DateTime::UNIX_EPOCH;
+            let state = if running { JobState::Running { since } } else { JobState::Planning { since } };
+            let back = state.clone().pause("a".into(), "b".into(), since).and_then(|paused| paused.resume(since));
+            prop_assert_eq!(back, Ok(state));
+        }
+    }
+
+    #[test]
+    fn a_request_is_read_from_what_others_send() {
+        let request: JobRequest = serde_json::from_str(r#"{"kind":"restore","paths":["anna/**"]}"#).unwrap();
+        assert_eq!(request.kind(), JobKind::Restore);
+        assert_eq!(
+            serde_json::to_value(JobState::Planned { since: DateTime::UNIX_EPOCH }).unwrap()["state"],
+            "planned"
+        );
+    }
+}

@@ -1,0 +1,96 @@
+//! A segment: the part of a job that one worker holds at a time, by lease.
+//!
+//! ```text
+//!            lease              complete
+//!  waiting ─────────▶ leased ─────────────▶ done
+//!     ▲                 │  ▲
+//!     └─── release ─────┘  └─ renew, or taken over once `until` has passed
+//! ```
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::Refused;
+use crate::ids::WorkerId;
+
+/// How long a lease holds without being renewed; a dead worker's segment is free after this.
+pub const LEASE: TimeDelta = TimeDelta::seconds(10);
+/// A segment holds about this many files …
+pub const SEGMENT_FILES: u64 = 1_000;
+/// … or this many bytes, whichever comes first.
+pub const SEGMENT_BYTES: u64 = 64 << 20;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SegmentState {
+    Waiting,
+    Leased { worker: WorkerId, until: DateTime<Utc> },
+    Done { at: DateTime<Utc> },
+}
+
+impl SegmentState {
+    pub fn lease(self, worker: WorkerId, now: DateTime<Utc>) -> Result<Self, Refused> {
+        match self {
+            Self::Done { .. } => Err(Refused::because("the segment is done")),
+            Self::Leased { until, .. } if until > now => {
+                Err(Refused::because("another worker holds the segment"))
+            }
+            Self::Waiting | Self::Leased { .. } => Ok(Self::Leased { worker, until: now + LEASE }),
+        }
+    }
+
+    pub fn renew(self, by: WorkerId, now: DateTime<Utc>) -> Result<Self, Refused> {
+        self.held_by(by).map(|()| Self::Leased { worker: by, until: now + LEASE })
+    }
+
+    pub fn release(self, by: WorkerId) -> Result<Self, Refused> {
+        self.held_by(by).map(|()| Self::Waiting)
+    }
+
+    pub fn complete(self, by: WorkerId, now: DateTime<Utc>) -> Result<Self, Refused> {
+        self.held_by(by).map(|()| Self::Done { at: now })
+    }
+
+    /// A lease that ran out still counts as held until somebody else takes it: its work is real.
+    fn held_by(self, by: WorkerId) -> Result<(), Refused> {
+        match self {
+            Self::Leased { worker, .. } if worker == by => Ok(()),
+            _ => Err(Refused::because("this worker no longer holds the segment")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn worker(n: u8) -> WorkerId {
+        WorkerId::new(DateTime::UNIX_EPOCH, [n; 10])
+    }
+
+    proptest! {
+        /// Whatever the order of calls, two workers never hold one lease, and done stays done.
+        #[test]
+        fn one_holder_at_a_time(steps in proptest::collection::vec((0u8..4, 0u8..3, 0i64..30), 1..60)) {
+            let mut state = SegmentState::Waiting;
+            let mut now = DateTime::UNIX_EPOCH;
+            for (call, who, wait) in steps {
+                now += TimeDelta::seconds(wait);
+                let before = state;
+                let next = match call {
+                    0 => state.lease(worker(who), now),
+                    1 => state.renew(worker(who), now),
+                    2 => state.release(worker(who)),
+                    _ => state.complete(worker(who), now),
+                };
+                if let Ok(next) = next {
+                    let was_done = matches!(before, SegmentState::Done { .. });
+                    prop_assert!(!was_done);
+                    if let SegmentState::Leased { worker: holder, until } = before {
+                        prop_assert!(holder == worker(who) || until <= now);
+                    }
+                    state = next;
+                }
+            }
+        }
+    }
+}
