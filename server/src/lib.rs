@@ -1,1 +1,11 @@
+//! The salvor program: services over the database, the routes to them, the workers that do the jobs.
+//!
+//! The way of a request: routes → port → service → store → database. The way of a job: worker → service → store, with
+//! `salvor_engine` for the bytes. Slices meet through ids and events, never through each other's tables.
 
+pub mod clock;
+pub mod config;
+pub mod core;
+pub mod database;
+pub mod error;
+pub mod events;

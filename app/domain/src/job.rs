@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use crate::finding::FindingCounts;
-use crate::path::Glob;
+use crate::path::{FilePath, Glob};
 use crate::progress::{Amount, EtaRange};
 use crate::{Refused, words};
 
@@ -51,6 +51,9 @@ pub enum JobRequest {
         /// Only these paths; empty means all.
         #[serde(default)]
         paths: Vec<Glob>,
+        /// Only these very files (with `paths`: those too); in JSON their bytes in hexadecimal.
+        #[serde(default, skip_serializing_if = "Vec::is_empty", with = "crate::path::hex_list")]
+        files: Vec<FilePath>,
         /// A folder outside the volume to restore into; absent means the volume itself.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         to_folder: Option<String>,

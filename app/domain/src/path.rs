@@ -30,6 +30,8 @@ pub enum InvalidPath {
     DotComponent,
     #[error("a path must not contain a NUL byte")]
     Nul,
+    #[error("a path's bytes are written as pairs of hexadecimal digits")]
+    NotHex,
     #[error("the folder .salvor belongs to Salvor itself")]
     OwnFolder,
 }
@@ -83,6 +85,39 @@ impl fmt::Display for FilePath {
 impl fmt::Debug for FilePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "FilePath({self})")
+    }
+}
+
+impl FilePath {
+    /// The bytes in lower-case hexadecimal: how a path travels where only text can.
+    pub fn to_hex(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    pub fn from_hex(hex: &str) -> Result<Self, InvalidPath> {
+        let pairs = hex.as_bytes().chunks(2).map(|pair| {
+            std::str::from_utf8(pair)
+                .ok()
+                .filter(|p| p.len() == 2)
+                .and_then(|p| u8::from_str_radix(p, 16).ok())
+        });
+        Self::new(pairs.collect::<Option<Vec<u8>>>().ok_or(InvalidPath::NotHex)?)
+    }
+}
+
+/// Serialises a list of paths as hexadecimal strings, for `#[serde(with = …)]`.
+pub mod hex_list {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::FilePath;
+
+    pub fn serialize<S: Serializer>(paths: &[FilePath], serializer: S) -> Result<S::Ok, S::Error> {
+        paths.iter().map(FilePath::to_hex).collect::<Vec<_>>().serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<FilePath>, D::Error> {
+        let texts = Vec::<String>::deserialize(deserializer)?;
+        texts.iter().map(|text| FilePath::from_hex(text).map_err(serde::de::Error::custom)).collect()
     }
 }
 
@@ -168,6 +203,8 @@ mod tests {
     fn names_that_are_not_utf8_are_kept_and_shown() {
         let path = FilePath::new(b"caf\xe9/100%\\.jpg".to_vec()).unwrap();
         assert_eq!(path.to_string(), "caf\\xE9/100%\\.jpg");
+        assert_eq!(FilePath::from_hex(&path.to_hex()), Ok(path.clone()));
+        assert_eq!(FilePath::from_hex("6g"), Err(InvalidPath::NotHex));
         assert_eq!((path.parent(), path.file_name()), (&b"caf\xe9"[..], &b"100%\\.jpg"[..]));
     }
 

@@ -1,0 +1,3 @@
+//! Components, incidents and the public status page.
+
+pub mod port;

@@ -1,0 +1,18 @@
+//! The ports of all slices together: what the routes put into a page's context.
+
+use std::sync::Arc;
+
+use crate::accounts::port::AccountsPort;
+use crate::incidents::port::IncidentsPort;
+use crate::restore::port::JobsPort;
+use crate::tickets::port::TicketsPort;
+use crate::volumes::port::VolumesPort;
+
+#[derive(Clone)]
+pub struct Ports {
+    pub accounts: Arc<dyn AccountsPort>,
+    pub volumes: Arc<dyn VolumesPort>,
+    pub jobs: Arc<dyn JobsPort>,
+    pub incidents: Arc<dyn IncidentsPort>,
+    pub tickets: Arc<dyn TicketsPort>,
+}

@@ -1,0 +1,3 @@
+//! Jobs: check, protect, restore; plans, progress, controls.
+
+pub mod port;

@@ -1,0 +1,101 @@
+//! What the pages and the API say of jobs, and what can be asked of them.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use salvor_domain::account::Actor;
+use salvor_domain::event::Event;
+use salvor_domain::ids::JobId;
+use salvor_domain::job::{JobControl, JobKind, JobReport, JobRequest};
+use salvor_domain::progress::Sample;
+
+use crate::problem::Problem;
+
+/// A job to start: `POST /api/v1/jobs` reads this.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct NewJob {
+    pub volume: String,
+    #[serde(flatten)]
+    pub request: JobRequest,
+    /// Plan only: nothing is moved.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Wait after the plan until somebody approves it.
+    #[serde(default)]
+    pub hold: bool,
+}
+
+/// A job as its page shows it.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct JobView {
+    pub report: JobReport,
+    /// Newest first.
+    pub log: Vec<Event>,
+    /// Progress over time, at most a few hundred points.
+    pub samples: Vec<Sample>,
+}
+
+#[async_trait]
+pub trait JobsPort: Send + Sync {
+    /// Newest first; `volume` and `active` narrow it down.
+    async fn jobs(&self, volume: Option<&str>, active: bool, limit: u32) -> Result<Vec<JobReport>, Problem>;
+    async fn job(&self, id: JobId) -> Result<JobView, Problem>;
+    async fn start(&self, actor: &Actor, job: NewJob) -> Result<JobReport, Problem>;
+    async fn control(&self, actor: &Actor, id: JobId, control: JobControl) -> Result<JobReport, Problem>;
+}
+
+impl JobView {
+    pub fn sample() -> Self {
+        let at = DateTime::<Utc>::UNIX_EPOCH;
+        let amount = |files| salvor_domain::progress::Amount { files, bytes: files * 30_000 };
+        Self {
+            report: JobReport {
+                job: "00000000-0000-7000-8000-000000000001".into(),
+                kind: JobKind::Restore,
+                volume: "uploads".into(),
+                state: "running".into(),
+                started_at: Some(at),
+                finished_at: None,
+                seconds: 42.0,
+                files: salvor_domain::job::FileCounts { total: 60, done: 40, failed: 1, skipped: 2 },
+                bytes: salvor_domain::job::ByteCounts { total: 1_800_000, done: 1_200_000 },
+                findings: Default::default(),
+                sources: [("local".to_owned(), amount(30)), ("offsite".to_owned(), amount(10))].into(),
+                failures: vec![salvor_domain::job::Failure {
+                    path: "rose/a.jpg".into(),
+                    reason: "the copy \"local\" holds other bytes".into(),
+                }],
+                created_at: at,
+                created_by: "ann@example.com".into(),
+                request: JobRequest::Restore { from: vec![], paths: vec![], files: vec![], to_folder: None },
+                reason: None,
+                plan: Some(salvor_domain::job::Plan {
+                    total: amount(60),
+                    sources: vec![salvor_domain::job::PlannedSource {
+                        name: "local".into(),
+                        amount: amount(45),
+                        estimate: Some(salvor_domain::progress::EtaRange {
+                            low_seconds: 20.0,
+                            high_seconds: 50.0,
+                        }),
+                        basis: "measured by 3 jobs".into(),
+                    }],
+                    in_place: 258,
+                    newer: 1,
+                    tombstoned: 0,
+                    in_no_copy: 1,
+                    in_no_copy_paths: vec!["rose/lost.jpg".into()],
+                }),
+                dry_run: false,
+                eta: Some(salvor_domain::progress::EtaRange { low_seconds: 12.0, high_seconds: 25.0 }),
+                files_per_second: Some(1.0),
+                bytes_per_second: Some(30_000.0),
+                ticket: None,
+            },
+            log: vec![],
+            samples: vec![
+                Sample { active_seconds: 0.0, files: 0, bytes: 0 },
+                Sample { active_seconds: 42.0, files: 40, bytes: 1_200_000 },
+            ],
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Customers' reports of missing files: the public form, the tracking page, the operators' desk.
+
+pub mod port;

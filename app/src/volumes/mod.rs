@@ -1,0 +1,3 @@
+//! Volumes: mode, copies, catalogue figures, findings.
+
+pub mod port;

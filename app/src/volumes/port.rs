@@ -1,0 +1,143 @@
+//! What the pages and the API say of volumes, and what can be asked of them.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use salvor_domain::account::Actor;
+use salvor_domain::finding::{FindingCounts, FindingKind, FindingState};
+use salvor_domain::volume::{CopyKind, Mode, ModeState, Placement};
+
+use crate::problem::Problem;
+
+/// A volume as `GET /api/v1/volumes/{name}` answers it.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct VolumeView {
+    pub name: String,
+    #[serde(flatten)]
+    pub mode: ModeState,
+    /// What the gate still waits for; empty in `normal`, or when it is open.
+    pub gate: Vec<String>,
+    /// Files in the catalogue that are not tombstones.
+    pub files: u64,
+    pub bytes: u64,
+    /// Open findings.
+    pub findings: FindingCounts,
+    pub copies: Vec<CopyView>,
+    pub protected_at: Option<DateTime<Utc>>,
+    pub checked_at: Option<DateTime<Utc>>,
+    pub fully_checked_at: Option<DateTime<Utc>>,
+    /// Where it is, for operators.
+    pub path: String,
+    /// The folder is not there now.
+    pub unreachable: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct CopyView {
+    pub name: String,
+    pub kind: CopyKind,
+    pub placement: Placement,
+    pub path: String,
+    pub unreachable: bool,
+    /// Files of the catalogue that this copy is known to hold.
+    pub files: u64,
+    pub bytes: u64,
+    pub protected_at: Option<DateTime<Utc>>,
+    /// Files that it gave wrongly or not at all.
+    pub faults: u64,
+    /// Measured when reading from it; absent when nothing was.
+    pub bytes_per_second: Option<f64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct FindingView {
+    pub path: String,
+    /// The path's bytes in hexadecimal: what forms send back, since a name need not be text.
+    pub path_hex: String,
+    pub kind: FindingKind,
+    pub state: FindingState,
+    pub seen_at: DateTime<Utc>,
+    pub size: u64,
+    /// More words, such as where an orphan belongs.
+    pub detail: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct FindingsFilter {
+    #[serde(default)]
+    pub kind: Option<FindingKind>,
+    /// Open ones when absent.
+    #[serde(default)]
+    pub state: Option<FindingState>,
+    /// Part of a path.
+    #[serde(default)]
+    pub search: Option<String>,
+    /// Go on after this one: the `next` of the page before.
+    #[serde(default)]
+    pub after: Option<String>,
+    /// Rows a page, 1 to 500; 100 when absent.
+    #[serde(default)]
+    pub limit: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct FindingsPage {
+    pub findings: Vec<FindingView>,
+    /// Matching the filter, on all pages.
+    pub total: u64,
+    pub next: Option<String>,
+}
+
+#[async_trait]
+pub trait VolumesPort: Send + Sync {
+    async fn volumes(&self) -> Result<Vec<VolumeView>, Problem>;
+    async fn volume(&self, name: &str) -> Result<VolumeView, Problem>;
+    async fn findings(&self, volume: &str, filter: FindingsFilter) -> Result<FindingsPage, Problem>;
+    async fn set_mode(
+        &self,
+        actor: &Actor,
+        volume: &str,
+        to: Mode,
+        reason: &str,
+        override_gate: bool,
+    ) -> Result<VolumeView, Problem>;
+    /// Sets a tombstone: the owner deleted this file, it is never brought back.
+    async fn mark_deleted(&self, actor: &Actor, volume: &str, path_hex: &str) -> Result<(), Problem>;
+}
+
+impl VolumeView {
+    pub fn sample() -> Self {
+        let at = DateTime::UNIX_EPOCH;
+        let copy = |name: &str, placement, files| CopyView {
+            name: name.into(),
+            kind: CopyKind::Fs,
+            placement,
+            path: format!("/backup/{name}"),
+            unreachable: false,
+            files,
+            bytes: files * 30_000,
+            protected_at: Some(at),
+            faults: 0,
+            bytes_per_second: Some(12.5e6),
+        };
+        Self {
+            name: "uploads".into(),
+            mode: ModeState::ReadOnly {
+                since: at,
+                tripped_at: at,
+                reason: "ext4 reported 1 error".into(),
+                by: "ann@example.com".into(),
+                evidence: vec!["errors_count is 1".into()],
+            },
+            gate: vec!["12 files are missing".into()],
+            files: 320,
+            bytes: 9_600_000,
+            findings: FindingCounts { missing: 12, corrupt: 3, orphan: 5, ..FindingCounts::default() },
+            copies: vec![copy("local", Placement::Onsite, 300), copy("offsite", Placement::Offsite, 320)],
+            protected_at: Some(at),
+            checked_at: Some(at),
+            fully_checked_at: None,
+            path: "/srv/uploads".into(),
+            unreachable: false,
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! One schema, two engines. What truly differs between SQLite and PostgreSQL is in this file.
+//!
+//! [`Db`] and [`Tx`] are enums over the two; the macros [`execute!`], [`fetch_all!`], [`fetch_optional!`], [`fetch_one!`]
+//! and [`scalar!`] run one query on either, written once with `$1` placeholders and native chrono, bool and JSON types
+//! ([`on!`] is for what they do not cover). All SQL of a slice is in that slice's `store.rs`, as
+//! free functions on a [`Tx`]; the service begins and commits.
+//!
+//! Invariant: a transaction that writes begins with [`Db::begin`]. On SQLite that is `BEGIN IMMEDIATE`: a reader that
+//! turns writer half-way would fail with "database is locked".
+
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Postgres, Sqlite, Transaction};
+
+/// How long a statement waits for SQLite's one writer, or for a connection of the pool.
+const PATIENCE: Duration = Duration::from_secs(20);
+const CONNECTIONS: u32 = 8;
+
+#[derive(Debug, Clone)]
+pub enum Db {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+pub enum Tx {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+/// Runs one body on the connection of whichever engine a [`Tx`] is on:
+/// `on!(tx, |c| sqlx::query("…").bind(x).execute(c).await)`.
+macro_rules! on {
+    ($tx:expr, |$connection:ident| $body:expr) => {
+        match $tx {
+            $crate::database::Tx::Sqlite(tx) => {
+                let $connection = &mut **tx;
+                $body
+            }
+            $crate::database::Tx::Postgres(tx) => {
+                let $connection = &mut **tx;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use on;
+
+/// Runs a statement: `execute!(tx, "…", bind, bind)` → rows affected.
+macro_rules! execute {
+    ($tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
+        $crate::database::on!($tx, |c| sqlx::query($sql)$(.bind($bind))*.execute(c).await.map(|done| done.rows_affected()))
+    };
+}
+pub(crate) use execute;
+
+/// `fetch_all!(tx, Row, "…", bind)` → `Vec<Row>`, where `Row` derives `sqlx::FromRow` or is a tuple.
+macro_rules! fetch_all {
+    ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
+        $crate::database::on!($tx, |c| sqlx::query_as::<_, $row>($sql)$(.bind($bind))*.fetch_all(c).await)
+    };
+}
+pub(crate) use fetch_all;
+
+macro_rules! fetch_optional {
+    ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
+        $crate::database::on!($tx, |c| sqlx::query_as::<_, $row>($sql)$(.bind($bind))*.fetch_optional(c).await)
+    };
+}
+pub(crate) use fetch_optional;
+
+macro_rules! fetch_one {
+    ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
+        $crate::database::on!($tx, |c| sqlx::query_as::<_, $row>($sql)$(.bind($bind))*.fetch_one(c).await)
+    };
+}
+pub(crate) use fetch_one;
+
+/// The first column of the only row.
+macro_rules! scalar {
+    ($tx:expr, $type:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
+        $crate::database::on!($tx, |c| sqlx::query_scalar::<_, $type>($sql)$(.bind($bind))*.fetch_one(c).await)
+    };
+}
+pub(crate) use scalar;
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("server.database_url \"{url}\": {source}")]
+    Connect { url: String, source: sqlx::Error },
+    #[error("the database {file}: {source}; is another program holding it, or is the folder not writable?")]
+    File { file: String, source: sqlx::Error },
+    #[error("the database could not be brought to this version's schema: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+}
+
+impl Db {
+    /// Opens `file` (made if absent) in WAL mode and brings its schema up to date.
+    pub async fn open_sqlite(file: &Path) -> Result<Self, OpenError> {
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // A commit that was acknowledged survives a power cut (promise I1).
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(PATIENCE);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(PATIENCE)
+            .connect_with(options)
+            .await
+            .map_err(|source| OpenError::File { file: file.display().to_string(), source })?;
+        sqlx::migrate!("../migrations/sqlite").run(&pool).await?;
+        Ok(Self::Sqlite(pool))
+    }
+
+    /// Connects to `postgres://…` and brings its schema up to date.
+    pub async fn open_postgres(url: &str) -> Result<Self, OpenError> {
+        // The password stays out of what may be logged.
+        let failed = |source| OpenError::Connect { url: without_password(url), source };
+        let options = PgConnectOptions::from_str(url).map_err(failed)?;
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(PATIENCE)
+            .connect_with(options)
+            .await
+            .map_err(failed)?;
+        sqlx::migrate!("../migrations/postgres").run(&pool).await?;
+        Ok(Self::Postgres(pool))
+    }
+
+    /// Begins a transaction that may write.
+    pub async fn begin(&self) -> sqlx::Result<Tx> {
+        Ok(match self {
+            Self::Sqlite(pool) => Tx::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+        })
+    }
+
+    /// Begins a transaction that only reads; dropping it ends it.
+    pub async fn read(&self) -> sqlx::Result<Tx> {
+        Ok(match self {
+            Self::Sqlite(pool) => Tx::Sqlite(pool.begin().await?),
+            Self::Postgres(pool) => {
+                Tx::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+            }
+        })
+    }
+
+    pub async fn close(&self) {
+        match self {
+            Self::Sqlite(pool) => pool.close().await,
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl Tx {
+    pub async fn commit(self) -> sqlx::Result<()> {
+        match self {
+            Self::Sqlite(tx) => tx.commit().await,
+            Self::Postgres(tx) => tx.commit().await,
+        }
+    }
+
+    /// For the end of a `SELECT` that picks work: on PostgreSQL rows that another worker is picking are passed over;
+    /// SQLite has one writer at a time, so there is nothing to pass over.
+    pub fn skip_locked(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "",
+            Self::Postgres(_) => " FOR UPDATE SKIP LOCKED",
+        }
+    }
+
+    /// The longest path, in bytes, that can be a key: PostgreSQL's index entries end at about a third of a page.
+    pub fn longest_path(&self) -> usize {
+        match self {
+            Self::Sqlite(_) => salvor_domain::path::PATH_MAX,
+            Self::Postgres(_) => 2_600,
+        }
+    }
+}
+
+/// A stored value that Salvor did not write: names the table, the column and the row.
+pub fn bad_row(
+    table: &str,
+    column: &str,
+    id: impl std::fmt::Display,
+    why: impl std::fmt::Display,
+) -> sqlx::Error {
+    sqlx::Error::Decode(format!("{table}.{column} of {id}: {why}").into())
+}
+
+fn without_password(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
+        _ => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_not_shown() {
+        assert_eq!(without_password("postgres://ann:secret@db/salvor"), "postgres://…@db/salvor");
+    }
+
+    #[tokio::test]
+    async fn a_writer_sees_what_it_wrote_and_others_after_the_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open_sqlite(&folder.path().join("salvor.db")).await.unwrap();
+        let mut tx = db.begin().await.unwrap();
+        execute!(&mut tx, "INSERT INTO volumes (name, mode_state) VALUES ($1, $2)", "uploads", "{}").unwrap();
+        let mut other = db.read().await.unwrap();
+        let count = "SELECT count(*) FROM volumes";
+        let seen = scalar!(&mut other, i64, count).unwrap();
+        assert_eq!(seen, 0);
+        drop(other);
+        tx.commit().await.unwrap();
+        let mut after = db.read().await.unwrap();
+        let seen = scalar!(&mut after, i64, count).unwrap();
+        assert_eq!(seen, 1);
+    }
+}
