@@ -9,3 +9,4 @@ pub mod core;
 pub mod database;
 pub mod error;
 pub mod events;
+pub mod volumes;

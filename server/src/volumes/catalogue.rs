@@ -1,0 +1,299 @@
+//! The table `files`: one row for each file of a volume.
+//!
+//! All lists are in byte order of paths. Lists that are written must not name a path twice.
+
+use chrono::{DateTime, Utc};
+use salvor_domain::digest::Digest;
+use salvor_domain::path::FilePath;
+use salvor_domain::volume::FileState;
+
+use super::{CHUNK, from_sql, stored_path, to_sql};
+use crate::database::{Tx, bad_row, build, execute, fetch_all};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CatalogueRow {
+    pub path: FilePath,
+    pub size: u64,
+    pub mtime_ns: i64,
+    pub digest: Digest,
+    /// Permission bits.
+    pub mode: u32,
+    pub state: FileState,
+    /// The bits of the copies known to hold these very bytes.
+    pub holders: u64,
+    /// In whole seconds.
+    pub verified_at: DateTime<Utc>,
+}
+
+const ROW: &str = "SELECT path, size, mtime_ns, digest, mode, state, holders, verified_at FROM files";
+
+/// The next `limit` files after `after`, or the first ones.
+pub async fn after(
+    tx: &mut Tx,
+    volume_id: i64,
+    after: Option<&[u8]>,
+    limit: u32,
+) -> sqlx::Result<Vec<CatalogueRow>> {
+    // No path is empty, so the empty one comes before all.
+    let sql = sqlx::AssertSqlSafe(format!("{ROW} WHERE volume_id = $1 AND path > $2 ORDER BY path LIMIT $3"));
+    parsed(fetch_all!(tx, Raw, sql, volume_id, after.unwrap_or_default(), i64::from(limit))?)
+}
+
+/// From `first` to `last`, both included.
+pub async fn range(
+    tx: &mut Tx,
+    volume_id: i64,
+    first: &[u8],
+    last: &[u8],
+) -> sqlx::Result<Vec<CatalogueRow>> {
+    let sql = sqlx::AssertSqlSafe(format!(
+        "{ROW} WHERE volume_id = $1 AND path >= $2 AND path <= $3 ORDER BY path"
+    ));
+    parsed(fetch_all!(tx, Raw, sql, volume_id, first, last)?)
+}
+
+/// Those of `paths` that the catalogue knows.
+pub async fn get(tx: &mut Tx, volume_id: i64, paths: &[FilePath]) -> sqlx::Result<Vec<CatalogueRow>> {
+    let mut found = Vec::with_capacity(paths.len());
+    for paths in paths.chunks(CHUNK) {
+        let rows = build!(&mut *tx, |query, connection| {
+            query.push(ROW).push(" WHERE volume_id = ").push_bind(volume_id).push(" AND path IN (");
+            let mut list = query.separated(", ");
+            for path in paths {
+                list.push_bind(path.as_bytes());
+            }
+            query.push(")").build_query_as::<Raw>().fetch_all(connection).await
+        })?;
+        found.extend(parsed(rows)?);
+    }
+    found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}
+
+/// All files of one of these sizes: where an orphan may belong. One pass over the catalogue for each thousand sizes, so
+/// ask for many at once.
+pub async fn with_sizes(tx: &mut Tx, volume_id: i64, sizes: &[u64]) -> sqlx::Result<Vec<CatalogueRow>> {
+    let mut found = Vec::new();
+    for sizes in sizes.chunks(CHUNK) {
+        let rows = build!(&mut *tx, |query, connection| {
+            query.push(ROW).push(" WHERE volume_id = ").push_bind(volume_id).push(" AND size IN (");
+            let mut list = query.separated(", ");
+            for &size in sizes {
+                list.push_bind(to_sql(size));
+            }
+            query.push(")").build_query_as::<Raw>().fetch_all(connection).await
+        })?;
+        found.extend(parsed(rows)?);
+    }
+    found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}
+
+/// All files of this size: where an orphan may belong.
+pub async fn with_size(tx: &mut Tx, volume_id: i64, size: u64) -> sqlx::Result<Vec<CatalogueRow>> {
+    with_sizes(tx, volume_id, &[size]).await
+}
+
+/// Files whose path is `name`, or ends with `/name`; an exact match first. For a customer who gives only a name.
+pub async fn find_by_name(
+    tx: &mut Tx,
+    volume_id: i64,
+    name: &[u8],
+    limit: u32,
+) -> sqlx::Result<Vec<FilePath>> {
+    let suffix = [b"/", name].concat();
+    let ends = tx.ends_with("path", 3, suffix.len());
+    let sql = sqlx::AssertSqlSafe(format!(
+        "SELECT path FROM files WHERE volume_id = $1 AND (path = $2 OR {ends}) ORDER BY path <> $2, path LIMIT $4"
+    ));
+    let rows = fetch_all!(tx, (Vec<u8>,), sql, volume_id, name, &suffix, i64::from(limit))?;
+    rows.into_iter().map(|(path,)| stored_path("files", path)).collect()
+}
+
+/// Adds these rows; where the path is there already, they take its place.
+pub async fn upsert(tx: &mut Tx, volume_id: i64, rows: &[CatalogueRow]) -> sqlx::Result<()> {
+    for rows in rows.chunks(CHUNK) {
+        build!(&mut *tx, |query, connection| {
+            query.push(
+                "INSERT INTO files (volume_id, path, size, mtime_ns, digest, mode, state, holders, verified_at) ",
+            );
+            query.push_values(rows, |mut values, row| {
+                values.push_bind(volume_id).push_bind(row.path.as_bytes()).push_bind(to_sql(row.size));
+                values.push_bind(row.mtime_ns).push_bind(&row.digest.0[..]).push_bind(i64::from(row.mode));
+                values.push_bind(code(row.state)).push_bind(to_sql(row.holders));
+                values.push_bind(row.verified_at.timestamp());
+            });
+            query.push(
+                " ON CONFLICT (volume_id, path) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns, \
+                 digest = excluded.digest, mode = excluded.mode, state = excluded.state, \
+                 holders = excluded.holders, verified_at = excluded.verified_at",
+            );
+            query.build().execute(connection).await.map(drop)
+        })?;
+    }
+    Ok(())
+}
+
+pub async fn set_state(
+    tx: &mut Tx,
+    volume_id: i64,
+    paths: &[FilePath],
+    state: FileState,
+) -> sqlx::Result<()> {
+    let state = code(state);
+    for paths in paths.chunks(CHUNK) {
+        build!(&mut *tx, |query, connection| {
+            query.push("UPDATE files SET state = ").push_bind(state);
+            query.push(" WHERE volume_id = ").push_bind(volume_id).push(" AND path IN (");
+            let mut list = query.separated(", ");
+            for path in paths {
+                list.push_bind(path.as_bytes());
+            }
+            query.push(")").build().execute(connection).await.map(drop)
+        })?;
+    }
+    Ok(())
+}
+
+/// The bytes of these files were read and match: they are present. A tombstone stays one.
+pub async fn verified(
+    tx: &mut Tx,
+    volume_id: i64,
+    paths: &[FilePath],
+    at: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    for paths in paths.chunks(CHUNK) {
+        build!(&mut *tx, |query, connection| {
+            query.push("UPDATE files SET state = ").push_bind(code(FileState::Present));
+            query.push(", verified_at = ").push_bind(at.timestamp());
+            query.push(" WHERE volume_id = ").push_bind(volume_id);
+            query.push(" AND state <> ").push_bind(code(FileState::Tombstone)).push(" AND path IN (");
+            let mut list = query.separated(", ");
+            for path in paths {
+                list.push_bind(path.as_bytes());
+            }
+            query.push(")").build().execute(connection).await.map(drop)
+        })?;
+    }
+    Ok(())
+}
+
+/// The copy with this bit is now known to hold these files, or not to.
+pub async fn set_holder(
+    tx: &mut Tx,
+    volume_id: i64,
+    bit: u8,
+    paths: &[FilePath],
+    holds: bool,
+) -> sqlx::Result<()> {
+    let mask = 1_i64 << bit;
+    let (operator, mask) = if holds { ("|", mask) } else { ("&", !mask) };
+    for paths in paths.chunks(CHUNK) {
+        build!(&mut *tx, |query, connection| {
+            query.push("UPDATE files SET holders = holders ").push(operator).push(" ").push_bind(mask);
+            query.push(" WHERE volume_id = ").push_bind(volume_id).push(" AND path IN (");
+            let mut list = query.separated(", ");
+            for path in paths {
+                list.push_bind(path.as_bytes());
+            }
+            query.push(")").build().execute(connection).await.map(drop)
+        })?;
+    }
+    Ok(())
+}
+
+/// How many files, of how many bytes, are held by exactly the same copies. Tombstones do not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holding {
+    pub holders: u64,
+    pub files: u64,
+    pub bytes: u64,
+}
+
+/// One pass over the catalogue from which [`totals`] and [`held_by`] follow.
+pub async fn holdings(tx: &mut Tx, volume_id: i64) -> sqlx::Result<Vec<Holding>> {
+    let sql = "SELECT holders, count(*), CAST(sum(size) AS BIGINT) FROM files \
+               WHERE volume_id = $1 AND state <> $2 GROUP BY holders ORDER BY holders";
+    let rows = fetch_all!(tx, (i64, i64, i64), sql, volume_id, code(FileState::Tombstone))?;
+    let holding = |(holders, files, bytes)| Holding {
+        holders: from_sql(holders),
+        files: from_sql(files),
+        bytes: from_sql(bytes),
+    };
+    Ok(rows.into_iter().map(holding).collect())
+}
+
+/// Files and bytes of those holdings that `which` chooses by their holders.
+pub fn sum(holdings: &[Holding], which: impl Fn(u64) -> bool) -> (u64, u64) {
+    holdings
+        .iter()
+        .filter(|holding| which(holding.holders))
+        .fold((0, 0), |(files, bytes), holding| (files + holding.files, bytes + holding.bytes))
+}
+
+/// Files and bytes in the catalogue, without tombstones.
+pub async fn totals(tx: &mut Tx, volume_id: i64) -> sqlx::Result<(u64, u64)> {
+    Ok(sum(&holdings(tx, volume_id).await?, |_| true))
+}
+
+/// Files and bytes that the copy with this bit holds, without tombstones.
+pub async fn held_by(tx: &mut Tx, volume_id: i64, bit: u8) -> sqlx::Result<(u64, u64)> {
+    Ok(sum(&holdings(tx, volume_id).await?, |holders| holders & (1 << bit) != 0))
+}
+
+/// Makes one file a tombstone; false if the catalogue does not know it.
+pub async fn set_tombstone(tx: &mut Tx, volume_id: i64, path: &FilePath) -> sqlx::Result<bool> {
+    let sql = "UPDATE files SET state = $3 WHERE volume_id = $1 AND path = $2";
+    Ok(execute!(tx, sql, volume_id, path.as_bytes(), code(FileState::Tombstone))? > 0)
+}
+
+fn code(state: FileState) -> i64 {
+    match state {
+        FileState::Present => 0,
+        FileState::Missing => 1,
+        FileState::Corrupt => 2,
+        FileState::Tombstone => 3,
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct Raw {
+    path: Vec<u8>,
+    size: i64,
+    mtime_ns: i64,
+    digest: Vec<u8>,
+    mode: i64,
+    state: i64,
+    holders: i64,
+    verified_at: i64,
+}
+
+fn parsed(rows: Vec<Raw>) -> sqlx::Result<Vec<CatalogueRow>> {
+    rows.into_iter().map(CatalogueRow::try_from).collect()
+}
+
+impl TryFrom<Raw> for CatalogueRow {
+    type Error = sqlx::Error;
+
+    fn try_from(raw: Raw) -> sqlx::Result<Self> {
+        let path = stored_path("files", raw.path)?;
+        let bad = |column, why: &dyn std::fmt::Display| bad_row("files", column, &path, why);
+        Ok(Self {
+            size: u64::try_from(raw.size).map_err(|why| bad("size", &why))?,
+            mtime_ns: raw.mtime_ns,
+            digest: Digest::try_from(raw.digest.as_slice()).map_err(|why| bad("digest", &why))?,
+            mode: u32::try_from(raw.mode).map_err(|why| bad("mode", &why))?,
+            state: match raw.state {
+                0 => FileState::Present,
+                1 => FileState::Missing,
+                2 => FileState::Corrupt,
+                3 => FileState::Tombstone,
+                other => return Err(bad("state", &format!("{other} is not between 0 and 3"))),
+            },
+            holders: u64::try_from(raw.holders).map_err(|why| bad("holders", &why))?,
+            verified_at: DateTime::from_timestamp(raw.verified_at, 0)
+                .ok_or_else(|| bad("verified_at", &"is no time"))?,
+            path,
+        })
+    }
+}

@@ -1,0 +1,282 @@
+//! The table `findings`: what checks found, until it is resolved or dismissed.
+
+use chrono::{DateTime, Utc};
+use salvor_app::volumes::port::{FindingView, FindingsFilter, FindingsPage};
+use salvor_domain::finding::{FindingCounts, FindingKind, FindingState};
+use salvor_domain::ids::JobId;
+use salvor_domain::path::FilePath;
+
+use super::{CHUNK, from_sql, stored_path, to_sql};
+use crate::database::{Tx, bad_row, build, execute, fetch_all, scalar};
+
+const PAGE: u32 = 100;
+const LONGEST_PAGE: u32 = 500;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewFinding {
+    pub path: FilePath,
+    pub kind: FindingKind,
+    pub size: u64,
+    pub detail: String,
+}
+
+/// Adds findings, or opens them again. A dismissed one stays dismissed: somebody looked at it.
+pub async fn report(
+    tx: &mut Tx,
+    volume_id: i64,
+    job_id: JobId,
+    now: DateTime<Utc>,
+    found: &[NewFinding],
+) -> sqlx::Result<()> {
+    let job_id = job_id.to_string();
+    for found in found.chunks(CHUNK) {
+        build!(&mut *tx, |query, connection| {
+            query.push("INSERT INTO findings (volume_id, path, kind, state, size, detail, job_id, seen_at) ");
+            query.push_values(found, |mut values, finding| {
+                values.push_bind(volume_id).push_bind(finding.path.as_bytes());
+                values.push_bind(finding.kind.as_str()).push_bind(FindingState::Open.as_str());
+                values.push_bind(to_sql(finding.size)).push_bind(&finding.detail);
+                values.push_bind(&job_id).push_bind(now);
+            });
+            query.push(
+                " ON CONFLICT (volume_id, path, kind) DO UPDATE SET size = excluded.size, detail = excluded.detail, \
+                 job_id = excluded.job_id, seen_at = excluded.seen_at, \
+                 state = CASE findings.state WHEN 'dismissed' THEN 'dismissed' ELSE 'open' END, \
+                 resolved_at = CASE findings.state WHEN 'dismissed' THEN findings.resolved_at END",
+            );
+            query.build().execute(connection).await.map(drop)
+        })?;
+    }
+    Ok(())
+}
+
+/// These files are now as the catalogue says: whatever was found about them is over. Returns how many findings that were.
+pub async fn resolve(
+    tx: &mut Tx,
+    volume_id: i64,
+    paths: &[FilePath],
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    close(tx, volume_id, paths.iter().map(FilePath::as_bytes), FindingState::Resolved, now).await
+}
+
+/// An operator said that nothing is to be done about this file.
+pub async fn dismiss(tx: &mut Tx, volume_id: i64, path: &FilePath, now: DateTime<Utc>) -> sqlx::Result<u64> {
+    close(tx, volume_id, std::iter::once(path.as_bytes()), FindingState::Dismissed, now).await
+}
+
+/// Resolves the open findings of `kinds` that the check `job_id` did not see again, where it looked (`within`).
+pub async fn resolve_unseen(
+    tx: &mut Tx,
+    volume_id: i64,
+    job_id: JobId,
+    kinds: &[FindingKind],
+    within: impl Fn(&[u8]) -> bool + Send,
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let job_id = job_id.to_string();
+    let mut resolved = 0;
+    for kind in kinds {
+        let mut after = Vec::new();
+        loop {
+            let sql = "SELECT path FROM findings WHERE volume_id = $1 AND state = 'open' AND kind = $2 \
+                       AND job_id <> $3 AND path > $4 ORDER BY path LIMIT $5";
+            let limit = to_sql(CHUNK as u64);
+            let rows =
+                fetch_all!(&mut *tx, (Vec<u8>,), sql, volume_id, kind.as_str(), &job_id, &after, limit)?;
+            let Some((last,)) = rows.last() else { break };
+            after.clone_from(last);
+            let unseen: Vec<_> = rows.into_iter().map(|(path,)| path).filter(|path| within(path)).collect();
+            for path in &unseen {
+                let sql = "UPDATE findings SET state = 'resolved', resolved_at = $4 \
+                           WHERE volume_id = $1 AND path = $2 AND kind = $3";
+                resolved += execute!(&mut *tx, sql, volume_id, path, kind.as_str(), now)?;
+            }
+        }
+    }
+    Ok(resolved)
+}
+
+/// Files with an open loss, after `after` in byte order, each once. Of several kinds, `corrupt` comes first: such a file
+/// is there and must move aside.
+pub async fn open_losses_after(
+    tx: &mut Tx,
+    volume_id: i64,
+    after: Option<&[u8]>,
+    limit: u32,
+) -> sqlx::Result<Vec<(FilePath, FindingKind)>> {
+    let sql = "SELECT path, min(kind) FROM findings WHERE volume_id = $1 AND state = 'open' \
+               AND kind IN ('corrupt', 'missing', 'unreadable') AND path > $2 GROUP BY path ORDER BY path LIMIT $3";
+    let rows =
+        fetch_all!(tx, (Vec<u8>, String), sql, volume_id, after.unwrap_or_default(), i64::from(limit))?;
+    rows.into_iter()
+        .map(|(path, kind)| {
+            let path = stored_path("findings", path)?;
+            let kind = kind.parse().map_err(|why| bad_row("findings", "kind", &path, why))?;
+            Ok((path, kind))
+        })
+        .collect()
+}
+
+/// Everything that was ever found about these files.
+pub async fn of_files(
+    tx: &mut Tx,
+    volume_id: i64,
+    paths: &[FilePath],
+) -> sqlx::Result<Vec<(FilePath, FindingKind, FindingState)>> {
+    let mut found = Vec::new();
+    for paths in paths.chunks(CHUNK) {
+        let rows = build!(&mut *tx, |query, connection| {
+            query.push(ROW).push(" WHERE volume_id = ").push_bind(volume_id).push(" AND path IN (");
+            let mut list = query.separated(", ");
+            for path in paths {
+                list.push_bind(path.as_bytes());
+            }
+            query.push(") ORDER BY path, kind").build_query_as::<Raw>().fetch_all(connection).await
+        })?;
+        for raw in rows {
+            let (kind, state) = raw.words()?;
+            found.push((stored_path("findings", raw.path)?, kind, state));
+        }
+    }
+    Ok(found)
+}
+
+/// Open findings by kind.
+pub async fn counts(tx: &mut Tx, volume_id: i64) -> sqlx::Result<FindingCounts> {
+    let sql = "SELECT kind, count(*) FROM findings WHERE volume_id = $1 AND state = 'open' GROUP BY kind";
+    let mut counts = FindingCounts::default();
+    for (kind, count) in fetch_all!(tx, (String, i64), sql, volume_id)? {
+        let kind: FindingKind = kind.parse().map_err(|why| bad_row("findings", "kind", volume_id, why))?;
+        counts.add(kind, from_sql(count));
+    }
+    Ok(counts)
+}
+
+/// One page of what `filter` asks for; [`BadPage`] when its `after` is not the `next` of an earlier page.
+pub async fn page(
+    tx: &mut Tx,
+    volume_id: i64,
+    filter: &FindingsFilter,
+) -> sqlx::Result<Result<FindingsPage, BadPage>> {
+    let after = match filter.after.as_deref().map(Place::parse) {
+        None => Place::default(),
+        Some(Some(place)) => place,
+        Some(None) => return Ok(Err(BadPage)),
+    };
+    let limit = filter.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
+    let state = filter.state.unwrap_or(FindingState::Open).as_str();
+    let kind = filter.kind.map_or("", FindingKind::as_str);
+    let search = filter.search.as_deref().unwrap_or_default().as_bytes();
+    let contains = tx.contains("path", 4);
+    // The empty word stands for "any": one statement for all filters.
+    let matching = format!(
+        "volume_id = $1 AND state = $2 AND ($3 = '' OR kind = $3) AND (length($4) = 0 OR {contains})"
+    );
+    let sql = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM findings WHERE {matching}"));
+    let total = from_sql(scalar!(&mut *tx, i64, sql, volume_id, state, kind, search)?);
+    let sql = sqlx::AssertSqlSafe(format!(
+        "{ROW} WHERE {matching} AND (path > $5 OR (path = $5 AND kind > $6)) ORDER BY path, kind LIMIT $7"
+    ));
+    let one_more = i64::from(limit) + 1;
+    let mut rows =
+        fetch_all!(tx, Raw, sql, volume_id, state, kind, search, &after.path, &after.kind, one_more)?;
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    let next = rows.last().filter(|_| more).map(|row| Place::of(row).to_string());
+    let findings = rows.into_iter().map(FindingView::try_from).collect::<sqlx::Result<_>>()?;
+    Ok(Ok(FindingsPage { findings, total, next }))
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("\"after\" is not the \"next\" of an earlier page; leave it out for the first page")]
+pub struct BadPage;
+
+async fn close(
+    tx: &mut Tx,
+    volume_id: i64,
+    paths: impl Iterator<Item = &[u8]> + Send,
+    state: FindingState,
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let paths: Vec<&[u8]> = paths.collect();
+    let mut closed = 0;
+    for paths in paths.chunks(CHUNK) {
+        closed += build!(&mut *tx, |query, connection| {
+            query.push("UPDATE findings SET state = ").push_bind(state.as_str());
+            query.push(", resolved_at = ").push_bind(now);
+            query.push(" WHERE volume_id = ").push_bind(volume_id).push(" AND state = 'open' AND path IN (");
+            let mut list = query.separated(", ");
+            for &path in paths {
+                list.push_bind(path);
+            }
+            query.push(")").build().execute(connection).await.map(|done| done.rows_affected())
+        })?;
+    }
+    Ok(closed)
+}
+
+/// Where a page ended: the finding that was its last.
+#[derive(Default)]
+struct Place {
+    path: Vec<u8>,
+    kind: String,
+}
+
+impl Place {
+    fn of(row: &Raw) -> Self {
+        Self { path: row.path.clone(), kind: row.kind.clone() }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (path, kind) = text.split_once('.')?;
+        let kind: FindingKind = kind.parse().ok()?;
+        Some(Self { path: FilePath::from_hex(path).ok()?.into_bytes(), kind: kind.as_str().to_owned() })
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.path.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        write!(f, ".{}", self.kind)
+    }
+}
+
+const ROW: &str = "SELECT path, kind, state, size, detail, seen_at FROM findings";
+
+#[derive(sqlx::FromRow)]
+struct Raw {
+    path: Vec<u8>,
+    kind: String,
+    state: String,
+    size: i64,
+    detail: String,
+    seen_at: DateTime<Utc>,
+}
+
+impl Raw {
+    fn words(&self) -> sqlx::Result<(FindingKind, FindingState)> {
+        let id = salvor_domain::path::shown(&self.path);
+        let kind = self.kind.parse().map_err(|why| bad_row("findings", "kind", &id, why))?;
+        let state = self.state.parse().map_err(|why| bad_row("findings", "state", &id, why))?;
+        Ok((kind, state))
+    }
+}
+
+impl TryFrom<Raw> for FindingView {
+    type Error = sqlx::Error;
+
+    fn try_from(raw: Raw) -> sqlx::Result<Self> {
+        let (kind, state) = raw.words()?;
+        let path = stored_path("findings", raw.path)?;
+        Ok(Self {
+            path_hex: path.to_hex(),
+            path: path.to_string(),
+            kind,
+            state,
+            seen_at: raw.seen_at,
+            size: from_sql(raw.size),
+            detail: raw.detail,
+        })
+    }
+}

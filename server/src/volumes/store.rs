@@ -1,0 +1,236 @@
+//! The tables `volumes`, `copies` and `copy_faults`.
+
+use chrono::{DateTime, Utc};
+use salvor_domain::ids::JobId;
+use salvor_domain::path::FilePath;
+use salvor_domain::volume::ModeState;
+use sqlx::types::Json;
+
+use super::{catalogue, from_sql};
+use crate::database::{Tx, bad_row, build, execute, fetch_all, fetch_optional};
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct VolumeRow {
+    pub id: i64,
+    pub name: String,
+    pub mode: ModeState,
+    pub protected_at: Option<DateTime<Utc>>,
+    pub checked_at: Option<DateTime<Utc>>,
+    /// Start of the newest full check of everything that finished.
+    pub full_check_started_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct CopyRow {
+    /// Its place in [`catalogue::CatalogueRow::holders`].
+    pub bit: u8,
+    pub name: String,
+    pub protected_at: Option<DateTime<Utc>>,
+    pub measured_jobs: i64,
+    pub files_per_second: Option<f64>,
+    pub bytes_per_second: Option<f64>,
+}
+
+impl CopyRow {
+    pub fn holds(&self, holders: u64) -> bool {
+        holders & (1 << self.bit) != 0
+    }
+}
+
+const VOLUME: &str =
+    "SELECT id, name, mode_state, protected_at, checked_at, full_check_started_at FROM volumes";
+
+pub async fn volume(tx: &mut Tx, name: &str) -> sqlx::Result<Option<VolumeRow>> {
+    let sql = sqlx::AssertSqlSafe(format!("{VOLUME} WHERE name = $1"));
+    Ok(fetch_optional!(tx, RawVolume, sql, name)?.map(VolumeRow::from))
+}
+
+pub async fn volume_by_id(tx: &mut Tx, id: i64) -> sqlx::Result<Option<VolumeRow>> {
+    let sql = sqlx::AssertSqlSafe(format!("{VOLUME} WHERE id = $1"));
+    Ok(fetch_optional!(tx, RawVolume, sql, id)?.map(VolumeRow::from))
+}
+
+/// All that were ever configured, by name.
+pub async fn volumes(tx: &mut Tx) -> sqlx::Result<Vec<VolumeRow>> {
+    let sql = sqlx::AssertSqlSafe(format!("{VOLUME} ORDER BY name"));
+    Ok(fetch_all!(tx, RawVolume, sql)?.into_iter().map(VolumeRow::from).collect())
+}
+
+/// Like [`volume`], and holds the row until the end of the transaction, so that two changes of mode cannot cross.
+pub async fn volume_to_change(tx: &mut Tx, name: &str) -> sqlx::Result<Option<VolumeRow>> {
+    execute!(tx, "UPDATE volumes SET name = name WHERE name = $1", name)?;
+    volume(tx, name).await
+}
+
+pub async fn add_volume(tx: &mut Tx, name: &str, mode: &ModeState) -> sqlx::Result<()> {
+    execute!(
+        tx,
+        "INSERT INTO volumes (name, mode_state) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
+        name,
+        Json(mode)
+    )
+    .map(drop)
+}
+
+pub async fn set_mode_state(tx: &mut Tx, volume_id: i64, mode: &ModeState) -> sqlx::Result<()> {
+    execute!(tx, "UPDATE volumes SET mode_state = $2 WHERE id = $1", volume_id, Json(mode)).map(drop)
+}
+
+/// A protect job came to its end: of one copy, or (without `bit`) of all of them.
+pub async fn set_protected_at(
+    tx: &mut Tx,
+    volume_id: i64,
+    bit: Option<u8>,
+    at: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    match bit {
+        Some(bit) => execute!(
+            tx,
+            "UPDATE copies SET protected_at = $3 WHERE volume_id = $1 AND bit = $2",
+            volume_id,
+            i64::from(bit),
+            at
+        ),
+        None => execute!(tx, "UPDATE volumes SET protected_at = $2 WHERE id = $1", volume_id, at),
+    }
+    .map(drop)
+}
+
+/// A check came to its end; `full_started` is when it started, if it was a full check of everything.
+pub async fn set_checked_at(
+    tx: &mut Tx,
+    volume_id: i64,
+    at: DateTime<Utc>,
+    full_started: Option<DateTime<Utc>>,
+) -> sqlx::Result<()> {
+    execute!(tx, "UPDATE volumes SET checked_at = $2 WHERE id = $1", volume_id, at)?;
+    if let Some(started) = full_started {
+        // Of two checks that overlapped, the one that started later counts.
+        let sql = "UPDATE volumes SET full_check_started_at = $2 \
+                   WHERE id = $1 AND (full_check_started_at IS NULL OR full_check_started_at < $2)";
+        execute!(tx, sql, volume_id, started)?;
+    }
+    Ok(())
+}
+
+/// The copies that the database knows, those no longer configured included, by bit.
+pub async fn copies(tx: &mut Tx, volume_id: i64) -> sqlx::Result<Vec<CopyRow>> {
+    let sql = "SELECT bit, name, protected_at, measured_jobs, files_per_second, bytes_per_second FROM copies \
+               WHERE volume_id = $1 ORDER BY bit";
+    fetch_all!(tx, RawCopy, sql, volume_id)?.into_iter().map(CopyRow::try_from).collect()
+}
+
+pub async fn add_copy(tx: &mut Tx, volume_id: i64, bit: u8, name: &str) -> sqlx::Result<()> {
+    let sql = "INSERT INTO copies (volume_id, bit, name) VALUES ($1, $2, $3)";
+    execute!(tx, sql, volume_id, i64::from(bit), name).map(drop)
+}
+
+/// Adds what one job measured while it read from this copy to the moving average, in which the newest job weighs 30 %.
+pub async fn record_rate(
+    tx: &mut Tx,
+    volume_id: i64,
+    bit: u8,
+    files_per_second: f64,
+    bytes_per_second: f64,
+) -> sqlx::Result<()> {
+    let sql = "UPDATE copies SET measured_jobs = measured_jobs + 1, \
+               files_per_second = coalesce(files_per_second * 0.7 + $3 * 0.3, $3), \
+               bytes_per_second = coalesce(bytes_per_second * 0.7 + $4 * 0.3, $4) \
+               WHERE volume_id = $1 AND bit = $2";
+    execute!(tx, sql, volume_id, i64::from(bit), files_per_second, bytes_per_second).map(drop)
+}
+
+/// A copy gave other bytes than the catalogue knows, or none: remembered against it, and it no longer counts as a holder.
+pub async fn record_copy_fault(
+    tx: &mut Tx,
+    volume_id: i64,
+    bit: u8,
+    path: &FilePath,
+    reason: &str,
+    job_id: JobId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let sql = "INSERT INTO copy_faults (volume_id, bit, path, reason, job_id, seen_at) VALUES ($1, $2, $3, $4, $5, $6) \
+               ON CONFLICT (volume_id, bit, path) \
+               DO UPDATE SET reason = excluded.reason, job_id = excluded.job_id, seen_at = excluded.seen_at";
+    execute!(tx, sql, volume_id, i64::from(bit), path.as_bytes(), reason, job_id.to_string(), now)?;
+    catalogue::set_holder(tx, volume_id, bit, std::slice::from_ref(path), false).await
+}
+
+/// The copy was given good bytes for these files: earlier faults are over.
+pub async fn clear_copy_faults(tx: &mut Tx, volume_id: i64, bit: u8, paths: &[FilePath]) -> sqlx::Result<()> {
+    for paths in paths.chunks(super::CHUNK) {
+        build!(&mut *tx, |query, connection| {
+            query.push("DELETE FROM copy_faults WHERE volume_id = ").push_bind(volume_id);
+            query.push(" AND bit = ").push_bind(i64::from(bit)).push(" AND path IN (");
+            let mut list = query.separated(", ");
+            for path in paths {
+                list.push_bind(path.as_bytes());
+            }
+            query.push(")").build().execute(connection).await.map(drop)
+        })?;
+    }
+    Ok(())
+}
+
+/// How many files each copy gave wrongly or not at all; copies without any are left out.
+pub async fn copy_faults(tx: &mut Tx, volume_id: i64) -> sqlx::Result<Vec<(u8, u64)>> {
+    let sql = "SELECT bit, count(*) FROM copy_faults WHERE volume_id = $1 GROUP BY bit";
+    let rows = fetch_all!(tx, (i64, i64), sql, volume_id)?;
+    rows.into_iter().map(|(bit, count)| Ok((bit_of("copy_faults", bit)?, from_sql(count)))).collect()
+}
+
+#[derive(sqlx::FromRow)]
+struct RawVolume {
+    id: i64,
+    name: String,
+    mode_state: Json<ModeState>,
+    protected_at: Option<DateTime<Utc>>,
+    checked_at: Option<DateTime<Utc>>,
+    full_check_started_at: Option<DateTime<Utc>>,
+}
+
+impl From<RawVolume> for VolumeRow {
+    fn from(raw: RawVolume) -> Self {
+        Self {
+            id: raw.id,
+            name: raw.name,
+            mode: raw.mode_state.0,
+            protected_at: raw.protected_at,
+            checked_at: raw.checked_at,
+            full_check_started_at: raw.full_check_started_at,
+        }
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct RawCopy {
+    bit: i64,
+    name: String,
+    protected_at: Option<DateTime<Utc>>,
+    measured_jobs: i64,
+    files_per_second: Option<f64>,
+    bytes_per_second: Option<f64>,
+}
+
+impl TryFrom<RawCopy> for CopyRow {
+    type Error = sqlx::Error;
+
+    fn try_from(raw: RawCopy) -> sqlx::Result<Self> {
+        Ok(Self {
+            bit: bit_of("copies", raw.bit)?,
+            name: raw.name,
+            protected_at: raw.protected_at,
+            measured_jobs: raw.measured_jobs,
+            files_per_second: raw.files_per_second,
+            bytes_per_second: raw.bytes_per_second,
+        })
+    }
+}
+
+fn bit_of(table: &str, bit: i64) -> sqlx::Result<u8> {
+    match u8::try_from(bit) {
+        Ok(small) if usize::from(small) < crate::config::MAX_COPIES => Ok(small),
+        _ => Err(bad_row(table, "bit", bit, "is not between 0 and 61")),
+    }
+}

@@ -1,0 +1,233 @@
+//! The store functions of this slice, on both engines.
+
+use chrono::{DateTime, Utc};
+use salvor_app::volumes::port::FindingsFilter;
+use salvor_domain::digest::Digest;
+use salvor_domain::finding::{FindingKind, FindingState};
+use salvor_domain::ids::JobId;
+use salvor_domain::path::FilePath;
+use salvor_domain::volume::{FileState, ModeState};
+
+use super::catalogue::{self, CatalogueRow};
+use super::findings::{self, NewFinding};
+use super::store;
+use crate::database::testing::databases;
+use crate::database::{Db, Tx};
+
+fn at(seconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap()
+}
+
+fn job(number: u8) -> JobId {
+    JobId::new(at(0), [number; 10])
+}
+
+fn path(bytes: &[u8]) -> FilePath {
+    FilePath::new(bytes).unwrap()
+}
+
+fn row(name: &[u8], size: u64, holders: u64) -> CatalogueRow {
+    CatalogueRow {
+        path: path(name),
+        size,
+        mtime_ns: -1,
+        digest: Digest([7; 32]),
+        mode: 0o640,
+        state: FileState::Present,
+        holders,
+        verified_at: at(0),
+    }
+}
+
+fn lost(name: &[u8], kind: FindingKind) -> NewFinding {
+    NewFinding { path: path(name), kind, size: 5, detail: "seen".into() }
+}
+
+fn names(rows: &[CatalogueRow]) -> Vec<&[u8]> {
+    rows.iter().map(|row| row.path.as_bytes()).collect()
+}
+
+/// A volume with two copies, and an open transaction on it.
+async fn volume(db: &Db) -> (Tx, i64) {
+    let mut tx = db.begin().await.unwrap();
+    let mode = ModeState::Normal { since: at(0), reason: "first seen".into(), by: "salvor".into() };
+    store::add_volume(&mut tx, "uploads", &mode).await.unwrap();
+    let volume = store::volume(&mut tx, "uploads").await.unwrap().unwrap();
+    assert_eq!(volume.mode, mode);
+    store::add_copy(&mut tx, volume.id, 0, "onsite").await.unwrap();
+    store::add_copy(&mut tx, volume.id, 61, "offsite").await.unwrap();
+    (tx, volume.id)
+}
+
+#[tokio::test]
+async fn the_catalogue_keeps_bytes_and_their_order() {
+    let (_folder, all) = databases().await;
+    for db in all {
+        let (mut tx, id) = volume(&db).await;
+        let long: Vec<u8> = std::iter::repeat_n(&b"0123456789abcdef/"[..], 300)
+            .flatten()
+            .copied()
+            .take(tx.longest_path().min(4_095))
+            .chain([b'x'])
+            .take(tx.longest_path())
+            .collect();
+        let mut rows: Vec<_> =
+            [&b"caf\xe9/\xff.jpg"[..], b"caf\xc3\xa9/a", b"B", b"a b", b"a/b", b"a", &long]
+                .iter()
+                .map(|name| row(name, 10, (1 << 61) | 1))
+                .collect();
+        catalogue::upsert(&mut tx, id, &rows).await.unwrap();
+        rows.sort_by(|a, b| a.path.as_bytes().cmp(b.path.as_bytes()));
+        let all = catalogue::after(&mut tx, id, None, 100).await.unwrap();
+        assert_eq!(all, rows, "every field comes back, in byte order");
+        let second = catalogue::after(&mut tx, id, Some(all[1].path.as_bytes()), 2).await.unwrap();
+        assert_eq!(second, rows[2..4]);
+        let middle = catalogue::range(&mut tx, id, b"a", b"a/b").await.unwrap();
+        assert_eq!(names(&middle), [&b"a"[..], b"a b", b"a/b"]);
+        let asked: Vec<_> = all.iter().rev().map(|row| row.path.clone()).chain([path(b"unknown")]).collect();
+        assert_eq!(catalogue::get(&mut tx, id, &asked).await.unwrap(), rows);
+        assert_eq!(
+            catalogue::find_by_name(&mut tx, id, b"a", 9).await.unwrap(),
+            [path(b"a"), path(b"caf\xc3\xa9/a")]
+        );
+        assert_eq!(
+            catalogue::find_by_name(&mut tx, id, b"\xff.jpg", 9).await.unwrap(),
+            [path(b"caf\xe9/\xff.jpg")]
+        );
+    }
+}
+
+#[tokio::test]
+async fn more_rows_than_a_statement_holds_are_written_read_and_counted() {
+    let (_folder, all) = databases().await;
+    for db in all {
+        let (mut tx, id) = volume(&db).await;
+        let rows: Vec<_> = (0..2_500_u64).map(|n| row(format!("f{n:05}").as_bytes(), n, n % 4)).collect();
+        catalogue::upsert(&mut tx, id, &rows).await.unwrap();
+        let paths: Vec<_> = rows.iter().map(|row| row.path.clone()).collect();
+        catalogue::set_state(&mut tx, id, &paths, FileState::Missing).await.unwrap();
+        assert!(catalogue::set_tombstone(&mut tx, id, &paths[0]).await.unwrap());
+        assert!(!catalogue::set_tombstone(&mut tx, id, &path(b"unknown")).await.unwrap());
+        catalogue::verified(&mut tx, id, &paths[..2_000], at(60)).await.unwrap();
+        let back = catalogue::get(&mut tx, id, &paths).await.unwrap();
+        assert_eq!(back[0].state, FileState::Tombstone, "a tombstone is not verified away");
+        assert_eq!((back[1].state, back[1].verified_at), (FileState::Present, at(60)));
+        assert_eq!((back[2_000].state, back[2_000].verified_at), (FileState::Missing, at(0)));
+        assert_eq!(catalogue::totals(&mut tx, id).await.unwrap(), (2_499, (0..2_500).sum()));
+        assert_eq!(catalogue::held_by(&mut tx, id, 1).await.unwrap().0, 1_250);
+        catalogue::set_holder(&mut tx, id, 61, &paths, true).await.unwrap();
+        assert_eq!(catalogue::held_by(&mut tx, id, 61).await.unwrap().0, 2_499);
+        let sized = catalogue::with_sizes(&mut tx, id, &[7, 9, 99_999]).await.unwrap();
+        assert_eq!(names(&sized), [b"f00007", b"f00009"]);
+        assert_eq!(sized[0].holders, (1 << 61) | 3);
+    }
+}
+
+#[tokio::test]
+async fn a_faulty_copy_is_remembered_until_it_has_good_bytes() {
+    let (_folder, all) = databases().await;
+    for db in all {
+        let (mut tx, id) = volume(&db).await;
+        catalogue::upsert(&mut tx, id, &[row(b"a", 1, (1 << 61) | 1)]).await.unwrap();
+        for reason in ["other bytes", "gone"] {
+            store::record_copy_fault(&mut tx, id, 61, &path(b"a"), reason, job(1), at(1)).await.unwrap();
+        }
+        assert_eq!(store::copy_faults(&mut tx, id).await.unwrap(), [(61, 1)]);
+        assert_eq!(catalogue::get(&mut tx, id, &[path(b"a")]).await.unwrap()[0].holders, 1);
+        store::clear_copy_faults(&mut tx, id, 61, &[path(b"a")]).await.unwrap();
+        assert_eq!(store::copy_faults(&mut tx, id).await.unwrap(), []);
+    }
+}
+
+#[tokio::test]
+async fn rates_are_averaged_and_the_newest_full_check_counts() {
+    let (_folder, all) = databases().await;
+    for db in all {
+        let (mut tx, id) = volume(&db).await;
+        store::record_rate(&mut tx, id, 0, 100.0, 1e6).await.unwrap();
+        store::record_rate(&mut tx, id, 0, 200.0, 2e6).await.unwrap();
+        store::set_protected_at(&mut tx, id, Some(61), at(5)).await.unwrap();
+        let copies = store::copies(&mut tx, id).await.unwrap();
+        assert_eq!((copies[0].measured_jobs, copies[0].bytes_per_second), (2, Some(1.3e6)));
+        assert_eq!((copies[1].protected_at, copies[1].files_per_second), (Some(at(5)), None));
+        assert!(copies[1].holds(1 << 61) && !copies[0].holds(1 << 61));
+        store::set_checked_at(&mut tx, id, at(30), Some(at(20))).await.unwrap();
+        store::set_checked_at(&mut tx, id, at(40), Some(at(10))).await.unwrap();
+        store::set_checked_at(&mut tx, id, at(50), None).await.unwrap();
+        let volume = store::volume_by_id(&mut tx, id).await.unwrap().unwrap();
+        assert_eq!((volume.checked_at, volume.full_check_started_at), (Some(at(50)), Some(at(20))));
+    }
+}
+
+#[tokio::test]
+async fn findings_open_resolve_and_stay_dismissed() {
+    use FindingKind::{Changed, Corrupt, Missing};
+    let (_folder, all) = databases().await;
+    for db in all {
+        let (mut tx, id) = volume(&db).await;
+        let found = [lost(b"a", Missing), lost(b"a", Corrupt), lost(b"b\xff", Missing), lost(b"c", Changed)];
+        findings::report(&mut tx, id, job(1), at(1), &found).await.unwrap();
+        findings::dismiss(&mut tx, id, &path(b"b\xff"), at(2)).await.unwrap();
+        findings::report(&mut tx, id, job(2), at(3), &found[..3]).await.unwrap();
+        let counts = findings::counts(&mut tx, id).await.unwrap();
+        assert_eq!((counts.missing, counts.corrupt, counts.changed), (1, 1, 1), "b stays dismissed");
+        let losses = findings::open_losses_after(&mut tx, id, None, 10).await.unwrap();
+        assert_eq!(losses, [(path(b"a"), Corrupt)], "each file once; what changed is not lost");
+
+        let kinds = [Missing, Changed];
+        let elsewhere =
+            findings::resolve_unseen(&mut tx, id, job(2), &kinds, |_| false, at(4)).await.unwrap();
+        assert_eq!(elsewhere, 0, "nobody looked there");
+        let there = findings::resolve_unseen(&mut tx, id, job(2), &kinds, |path| path == b"c", at(4)).await;
+        assert_eq!(there.unwrap(), 1);
+        assert_eq!(findings::resolve(&mut tx, id, &[path(b"a"), path(b"z")], at(5)).await.unwrap(), 2);
+        assert_eq!(findings::counts(&mut tx, id).await.unwrap().total(), 0);
+        findings::report(&mut tx, id, job(3), at(6), &found[..1]).await.unwrap();
+        assert_eq!(
+            findings::of_files(&mut tx, id, &[path(b"a")]).await.unwrap(),
+            [(path(b"a"), Corrupt, FindingState::Resolved), (path(b"a"), Missing, FindingState::Open)],
+            "found again, open again"
+        );
+    }
+}
+
+#[tokio::test]
+async fn pages_of_findings_follow_each_other_without_gap_or_repeat() {
+    let (_folder, all) = databases().await;
+    for db in all {
+        let (mut tx, id) = volume(&db).await;
+        let found: Vec<_> = (0..7_u8)
+            .flat_map(|n| {
+                [
+                    lost(&[b'd', b'/', 0xf8 + n], FindingKind::Missing),
+                    lost(&[b'd', b'/', 0xf8 + n], FindingKind::Extra),
+                ]
+            })
+            .collect();
+        findings::report(&mut tx, id, job(1), at(1), &found).await.unwrap();
+        let mut filter = FindingsFilter { limit: Some(5), ..FindingsFilter::default() };
+        let mut seen = Vec::new();
+        loop {
+            let page = findings::page(&mut tx, id, &filter).await.unwrap().unwrap();
+            assert_eq!(page.total, 14);
+            seen.extend(page.findings.into_iter().map(|finding| (finding.path_hex, finding.kind.as_str())));
+            filter.after = page.next;
+            if filter.after.is_none() {
+                break;
+            }
+        }
+        let unique: std::collections::BTreeSet<_> = seen.iter().cloned().collect();
+        assert!(seen.len() == 14 && seen.is_sorted() && unique.len() == 14, "{seen:?}");
+
+        let ask = FindingsFilter {
+            kind: Some(FindingKind::Missing),
+            search: Some("d/".into()),
+            ..FindingsFilter::default()
+        };
+        assert_eq!(findings::page(&mut tx, id, &ask).await.unwrap().unwrap().total, 7);
+        let nowhere = FindingsFilter { search: Some("x".into()), ..ask };
+        assert_eq!(findings::page(&mut tx, id, &nowhere).await.unwrap().unwrap().findings, []);
+        let bad = FindingsFilter { after: Some("page 2".into()), ..FindingsFilter::default() };
+        assert_eq!(findings::page(&mut tx, id, &bad).await.unwrap(), Err(findings::BadPage));
+    }
+}
