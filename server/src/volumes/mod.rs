@@ -9,10 +9,14 @@
 
 pub mod catalogue;
 pub mod findings;
+mod port;
+mod reach;
+pub mod service;
 pub mod store;
 #[cfg(test)]
 mod tests;
 
+pub use port::Volumes;
 use salvor_domain::path::FilePath;
 
 /// Rows a statement: well under SQLite's 32,766 values a statement, and no faster with more.

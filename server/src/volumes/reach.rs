@@ -1,0 +1,105 @@
+//! Whether a folder answers, asked without ever waiting long for it.
+//!
+//! A file system that hangs keeps every thread that touches it, for hours. So each question has a time limit, and a
+//! folder that keeps [`PATIENT`] threads already is not asked again until one of them comes back.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Threads that one folder may keep waiting.
+const PATIENT: u32 = 4;
+
+/// Looks into the folder itself: on a file system that shut down after an error its name alone may still answer.
+pub async fn is_there(folder: &Path) -> bool {
+    let path = folder.to_owned();
+    ask(folder, move || {
+        let mut entries = std::fs::read_dir(path)?;
+        entries.next().transpose().map(drop)
+    })
+    .await
+    .is_some_and(|looked| looked.is_ok())
+}
+
+/// What `question` answers about `folder`; `None` when it does not within the time limit.
+pub async fn ask<T: Send + 'static>(
+    folder: &Path,
+    question: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let turn = Turn::take(folder)?;
+    let answer = tokio::task::spawn_blocking(move || {
+        let answer = question();
+        drop(turn);
+        answer
+    });
+    tokio::time::timeout(PATIENCE, answer).await.ok()?.ok()
+}
+
+/// One of the threads that a folder may keep.
+struct Turn(PathBuf);
+
+static WAITING: Mutex<BTreeMap<PathBuf, u32>> = Mutex::new(BTreeMap::new());
+
+fn waiting() -> MutexGuard<'static, BTreeMap<PathBuf, u32>> {
+    WAITING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Turn {
+    fn take(folder: &Path) -> Option<Self> {
+        let mut waiting = waiting();
+        let threads = waiting.entry(folder.to_owned()).or_default();
+        (*threads < PATIENT).then(|| {
+            *threads += 1;
+            Self(folder.to_owned())
+        })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut waiting = waiting();
+        match waiting.get_mut(&self.0) {
+            Some(threads) if *threads > 1 => *threads -= 1,
+            _ => drop(waiting.remove(&self.0)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_folder_is_there_or_not() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(is_there(folder.path()).await, "an empty folder is there");
+        assert!(!is_there(&folder.path().join("gone")).await);
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_hangs_keeps_a_few_threads_and_answers_again_when_it_comes_back() {
+        let folder = Path::new("/hangs");
+        let (wake, asleep) = mpsc::channel::<()>();
+        let asleep = std::sync::Arc::new(Mutex::new(asleep));
+        let hang = || {
+            let asleep = std::sync::Arc::clone(&asleep);
+            ask(folder, move || asleep.lock().unwrap().recv().is_ok())
+        };
+        let waiting = [hang(), hang(), hang(), hang()];
+        assert_eq!(waiting.len(), PATIENT as usize);
+        let mut waiting = Box::pin(futures_util::future::join_all(waiting));
+        // All four take their turns before anything is awaited for long.
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        assert_eq!(ask(folder, || true).await, None, "not asked: four threads wait already");
+        assert_eq!(ask(Path::new("/well"), || true).await, Some(true), "others are not held up");
+        for _ in 0..PATIENT {
+            wake.send(()).unwrap();
+        }
+        assert_eq!(waiting.await, [Some(true); 4]);
+        assert_eq!(ask(folder, || true).await, Some(true));
+    }
+}

@@ -1,0 +1,247 @@
+//! What can be asked of volumes: how they are, what was found, their mode, tombstones.
+//!
+//! A volume is known by its name in the configuration; its row in the database outlives it there, so that a line
+//! commented out for a day forgets neither the catalogue nor why the volume is read-only.
+
+use std::collections::BTreeMap;
+
+use salvor_app::volumes::port::{CopyView, FindingsFilter, FindingsPage, VolumeView};
+use salvor_domain::account::{Actor, Permission};
+use salvor_domain::event::EventKind;
+use salvor_domain::finding::FindingCounts;
+use salvor_domain::path::FilePath;
+use salvor_domain::volume::{FileState, GateFacts, Mode, ModeChange, ModeState};
+
+use super::catalogue::Holding;
+use super::store::{CopyRow, VolumeRow};
+use super::{catalogue, findings, reach, store};
+use crate::config::{CopyConfig, MAX_COPIES, VolumeConfig};
+use crate::core::Core;
+use crate::database::Tx;
+use crate::error::{Error, Result};
+use crate::events;
+
+/// Brings the rows of volumes and copies in line with the configuration. Nothing is ever removed: a copy that is no
+/// longer configured keeps its bit, lest another be taken for the holder of its files.
+pub async fn register(core: &Core) -> Result<()> {
+    let mut tx = core.db.begin().await?;
+    let mode = ModeState::Normal {
+        since: core.clock.now(),
+        reason: "first seen".to_owned(),
+        by: Actor::salvor().name,
+    };
+    for config in &core.config.volumes {
+        store::add_volume(&mut tx, &config.name, &mode).await?;
+        let volume = to_change(&mut tx, &config.name).await?;
+        let mut known = store::copies(&mut tx, volume.id).await?;
+        for copy in &config.copies {
+            if known.iter().all(|row| row.name != copy.name) {
+                let bit = free_bit(&known).ok_or_else(|| no_bit_left(&config.name))?;
+                store::add_copy(&mut tx, volume.id, bit, &copy.name).await?;
+                known = store::copies(&mut tx, volume.id).await?;
+            }
+        }
+    }
+    Ok(tx.commit().await?)
+}
+
+pub async fn volumes(core: &Core) -> Result<Vec<VolumeView>> {
+    let mut views = Vec::with_capacity(core.config.volumes.len());
+    for config in &core.config.volumes {
+        views.push(view(core, config).await?);
+    }
+    Ok(views)
+}
+
+pub async fn volume(core: &Core, name: &str) -> Result<VolumeView> {
+    view(core, configured(core, name)?).await
+}
+
+pub async fn findings(core: &Core, volume: &str, filter: &FindingsFilter) -> Result<FindingsPage> {
+    configured(core, volume)?;
+    let mut tx = core.db.read().await?;
+    let volume = found(store::volume(&mut tx, volume).await?, volume)?;
+    findings::page(&mut tx, volume.id, filter).await?.map_err(|bad| Error::invalid(bad.to_string()))
+}
+
+/// Changes the mode, by the rules of [`ModeState::change`]. Leaving `normal` pauses the protect jobs of the volume, in
+/// the same transaction: damage must not reach the copies.
+pub async fn set_mode(
+    core: &Core,
+    actor: &Actor,
+    volume: &str,
+    to: Mode,
+    reason: &str,
+    override_gate: bool,
+) -> Result<VolumeView> {
+    require(actor, Permission::SetMode)?;
+    if override_gate {
+        require(actor, Permission::OverrideGate)?;
+    }
+    let config = configured(core, volume)?;
+    let now = core.clock.now();
+    let mut tx = core.db.begin().await?;
+    let before = to_change(&mut tx, volume).await?;
+    let facts = gate_facts(&before, &findings::counts(&mut tx, before.id).await?);
+    let open = before.mode.open_points(&facts);
+    let change = ModeChange {
+        to,
+        reason: reason.trim().to_owned(),
+        by: actor.name.clone(),
+        evidence: Vec::new(),
+        override_gate,
+        now,
+    };
+    let from = before.mode.mode();
+    let after = before.mode.change(change, &facts)?;
+    store::set_mode_state(&mut tx, before.id, &after).await?;
+    let mut summary = format!("{volume} went from {from} to {to}: {}", after.reason());
+    if to == Mode::Normal && !open.is_empty() {
+        summary.push_str(&format!(" (the gate was overridden: {})", open.join("; ")));
+    }
+    events::record(&mut tx, now, actor, EventKind::ModeChanged, volume, &summary).await?;
+    tx.commit().await?;
+    core.nudge.notify_waiters();
+    view(core, config).await
+}
+
+/// Sets a tombstone: the owner deleted this file, nothing ever brings it back. What was found about it is dismissed.
+pub async fn mark_deleted(core: &Core, actor: &Actor, volume: &str, path: &FilePath) -> Result<()> {
+    require(actor, Permission::MarkDeleted)?;
+    configured(core, volume)?;
+    let now = core.clock.now();
+    let mut tx = core.db.begin().await?;
+    let row = to_change(&mut tx, volume).await?;
+    let Some(file) = catalogue::get(&mut tx, row.id, std::slice::from_ref(path)).await?.pop() else {
+        return Err(Error::not_found(format!("The catalogue of \"{volume}\" has no file {path}.")));
+    };
+    if file.state == FileState::Tombstone {
+        return Ok(());
+    }
+    let paths = std::slice::from_ref(path);
+    catalogue::set_state(&mut tx, row.id, paths, FileState::Tombstone).await?;
+    findings::dismiss(&mut tx, row.id, path, now).await?;
+    let summary = format!("{path} was marked as deleted by its owner");
+    events::record(&mut tx, now, actor, EventKind::FileMarkedDeleted, volume, &summary).await?;
+    Ok(tx.commit().await?)
+}
+
+/// The files of a volume with this very name, whatever folder they are in; a path that is exactly this comes first.
+pub async fn find_by_name(core: &Core, volume: &str, name: &[u8], limit: u32) -> Result<Vec<FilePath>> {
+    configured(core, volume)?;
+    let mut tx = core.db.read().await?;
+    let volume = found(store::volume(&mut tx, volume).await?, volume)?;
+    Ok(catalogue::find_by_name(&mut tx, volume.id, name, limit).await?)
+}
+
+/// Refuses, in words, what the actor's role may not do.
+pub fn require(actor: &Actor, permission: Permission) -> Result<()> {
+    if actor.may(permission) {
+        return Ok(());
+    }
+    let (least, role) = (permission.least_role(), actor.role);
+    Err(Error::Forbidden(format!("This needs the role {least}; yours is {role}.")))
+}
+
+pub(super) fn configured<'a>(core: &'a Core, name: &str) -> Result<&'a VolumeConfig> {
+    core.config.volume(name).ok_or_else(|| unknown_volume(name))
+}
+
+pub(super) fn found(row: Option<VolumeRow>, name: &str) -> Result<VolumeRow> {
+    row.ok_or_else(|| unknown_volume(name))
+}
+
+fn unknown_volume(name: &str) -> Error {
+    Error::not_found(format!("There is no volume \"{name}\" in the configuration."))
+}
+
+async fn to_change(tx: &mut Tx, name: &str) -> Result<VolumeRow> {
+    found(store::volume_to_change(tx, name).await?, name)
+}
+
+fn free_bit(known: &[CopyRow]) -> Option<u8> {
+    (0..u8::try_from(MAX_COPIES).ok()?).find(|bit| known.iter().all(|row| row.bit != *bit))
+}
+
+fn no_bit_left(volume: &str) -> Error {
+    Error::conflict(format!(
+        "The volume \"{volume}\" has had {MAX_COPIES} copies of different names, and there is no place for one more: \
+         give a new copy the name of one that it no longer has."
+    ))
+}
+
+fn gate_facts(volume: &VolumeRow, counts: &FindingCounts) -> GateFacts {
+    GateFacts {
+        full_check_started_at: volume.full_check_started_at,
+        missing: counts.missing,
+        corrupt: counts.corrupt,
+        unreadable: counts.unreadable,
+    }
+}
+
+/// What the database knows of a volume, read in one transaction.
+struct Known {
+    volume: VolumeRow,
+    copies: BTreeMap<String, CopyRow>,
+    faults: BTreeMap<u8, u64>,
+    counts: FindingCounts,
+    holdings: Vec<Holding>,
+}
+
+impl Known {
+    async fn read(core: &Core, name: &str) -> Result<Self> {
+        let mut tx = core.db.read().await?;
+        let volume = found(store::volume(&mut tx, name).await?, name)?;
+        let copies = store::copies(&mut tx, volume.id).await?;
+        Ok(Self {
+            copies: copies.into_iter().map(|row| (row.name.clone(), row)).collect(),
+            faults: store::copy_faults(&mut tx, volume.id).await?.into_iter().collect(),
+            counts: findings::counts(&mut tx, volume.id).await?,
+            holdings: catalogue::holdings(&mut tx, volume.id).await?,
+            volume,
+        })
+    }
+
+    fn copy(&self, config: &CopyConfig, unreachable: bool) -> CopyView {
+        let row = self.copies.get(&config.name);
+        let held = |row: &CopyRow| catalogue::sum(&self.holdings, |holders| row.holds(holders));
+        let (files, bytes) = row.map_or((0, 0), held);
+        CopyView {
+            name: config.name.clone(),
+            kind: config.kind,
+            placement: config.placement,
+            path: config.path.display().to_string(),
+            unreachable,
+            files,
+            bytes,
+            protected_at: row.and_then(|row| row.protected_at),
+            faults: row.and_then(|row| self.faults.get(&row.bit)).copied().unwrap_or(0),
+            bytes_per_second: row.and_then(|row| row.bytes_per_second),
+        }
+    }
+}
+
+async fn view(core: &Core, config: &VolumeConfig) -> Result<VolumeView> {
+    let folders = std::iter::once(&config.path).chain(config.copies.iter().map(|copy| &copy.path));
+    // All at once: each may take its full patience.
+    let looks = futures_util::future::join_all(folders.map(|folder| reach::is_there(folder)));
+    let (known, there) = tokio::join!(Known::read(core, &config.name), looks);
+    let known = known?;
+    let (files, bytes) = catalogue::sum(&known.holdings, |_| true);
+    let gate = known.volume.mode.open_points(&gate_facts(&known.volume, &known.counts));
+    let copies = config.copies.iter().zip(there.iter().skip(1));
+    Ok(VolumeView {
+        name: config.name.clone(),
+        gate,
+        files,
+        bytes,
+        findings: known.counts,
+        copies: copies.map(|(copy, &there)| known.copy(copy, !there)).collect(),
+        protected_at: known.volume.protected_at,
+        checked_at: known.volume.checked_at,
+        fully_checked_at: known.volume.full_check_started_at,
+        path: config.path.display().to_string(),
+        unreachable: there.first() == Some(&false),
+        mode: known.volume.mode,
+    })
+}
