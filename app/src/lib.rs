@@ -5,6 +5,7 @@
 //! only in `api.rs` files and in what they stand on. Every page has a `sample()` and is rendered in a unit test.
 
 pub mod accounts;
+pub mod document;
 pub mod incidents;
 pub mod ports;
 pub mod problem;

@@ -1,3 +1,4 @@
 //! Components, incidents and the public status page.
 
 pub mod port;
+pub mod public;

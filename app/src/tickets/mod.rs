@@ -1,3 +1,4 @@
 //! Customers' reports of missing files: the public form, the tracking page, the operators' desk.
 
 pub mod port;
+pub mod public;
