@@ -9,4 +9,5 @@ pub mod core;
 pub mod database;
 pub mod error;
 pub mod events;
+pub mod incidents;
 pub mod volumes;
