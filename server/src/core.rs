@@ -1,5 +1,6 @@
 //! What every service needs: the configuration, the database, the clock, and a nudge for the workers.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use salvor_domain::ids;
@@ -7,7 +8,8 @@ use tokio::sync::Notify;
 
 use crate::clock::{Clock, random};
 use crate::config::Config;
-use crate::database::Db;
+use crate::database::{Db, OpenError};
+use crate::error::Error;
 
 /// Cheap to clone; one for each process.
 #[derive(Clone)]
@@ -17,6 +19,41 @@ pub struct Core {
     pub clock: Clock,
     /// Wakes this process's workers at once when there is work; they also wake by a timer, for work of other processes.
     pub nudge: Arc<Notify>,
+}
+
+/// Why Salvor cannot start on this configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("server.data_dir {folder}: {source}; it must be a folder that Salvor may write to")]
+    DataDir { folder: String, source: std::io::Error },
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Service(#[from] Error),
+}
+
+impl Core {
+    /// Makes the data folder, opens the database that the configuration names, and brings it up to date.
+    pub async fn open(config: Config, clock: Clock) -> Result<Self, StartError> {
+        make_private_folder(&config.server.data_dir)?;
+        let db = match &config.server.database_url {
+            Some(url) => Db::open_postgres(url).await?,
+            None => Db::open_sqlite(&config.server.data_dir.join("salvor.db")).await?,
+        };
+        let core = Self { config: Arc::new(config), db, clock, nudge: Arc::new(Notify::new()) };
+        crate::volumes::service::register(&core).await?;
+        Ok(core)
+    }
+}
+
+/// Only for the user that Salvor runs as: the database holds hashes of passwords and customers' addresses.
+fn make_private_folder(folder: &Path) -> Result<(), StartError> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|source| StartError::DataDir { folder: folder.display().to_string(), source })
 }
 
 macro_rules! new_ids {

@@ -3,11 +3,15 @@
 //! The way of a request: routes → port → service → store → database. The way of a job: worker → service → store, with
 //! `salvor_engine` for the bytes. Slices meet through ids and events, never through each other's tables.
 
+pub mod accounts;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod core;
 pub mod database;
 pub mod error;
 pub mod events;
+pub mod http;
 pub mod incidents;
+pub mod routes;
 pub mod volumes;

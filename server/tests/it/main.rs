@@ -1,3 +1,8 @@
-//! The one integration-test binary.
+//! The one integration-test binary. Everything that touches the database runs on SQLite and, where the variable
+//! SALVOR_TEST_POSTGRES names a server (`postgres://user@host:port/postgres`), on PostgreSQL as well.
 
+#[macro_use]
+mod support;
+
+mod accounts;
 mod tidy;

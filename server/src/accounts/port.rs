@@ -1,0 +1,45 @@
+//! The accounts behind the pages.
+
+use async_trait::async_trait;
+use salvor_app::accounts::port::{AccountsPort, Viewer};
+use salvor_app::problem::Problem;
+
+use super::service;
+use crate::core::Core;
+
+pub struct Accounts(pub Core);
+
+#[async_trait]
+impl AccountsPort for Accounts {
+    async fn sign_in(&self, email: &str, password: &str) -> Result<String, Problem> {
+        service::sign_in(&self.0, email, password).await?.ok_or_else(refused)
+    }
+
+    async fn sign_in_by_link(&self, secret: &str) -> Result<String, Problem> {
+        service::sign_in_by_link(&self.0, secret).await?.ok_or_else(link_refused)
+    }
+
+    async fn sign_out(&self, session: &str) -> Result<(), Problem> {
+        Ok(service::sign_out(&self.0, session).await?)
+    }
+
+    async fn set_password(&self, viewer: &Viewer, password: &str) -> Result<(), Problem> {
+        Ok(service::set_password(&self.0, &viewer.email, password, None).await?)
+    }
+
+    async fn viewer(&self, session: &str) -> Result<Option<Viewer>, Problem> {
+        Ok(service::session_holder(&self.0, session).await?)
+    }
+}
+
+fn refused() -> Problem {
+    Problem::Invalid("This address and this password do not fit together.".into())
+}
+
+fn link_refused() -> Problem {
+    Problem::Invalid(
+        "This link was used already or is too old. Start Salvor again to get a new one, or add a user with \
+         `salvor user add`."
+            .into(),
+    )
+}

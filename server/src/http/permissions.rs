@@ -1,0 +1,113 @@
+//! The permission table: every route and server function with who may call it.
+//!
+//! A route that is not here is refused, whoever asks; `routes` has tests that compare the two. Reading asks for
+//! [`Permission::View`]; what changes something asks for the permission of that act.
+
+use http::Method;
+use salvor_domain::account::Permission;
+
+use Access::{Public, Session};
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Anyone: no session is looked up, so that the public pages need no database.
+    Public,
+    /// A session's or token's holder whose role has this permission.
+    Session(Permission),
+}
+
+pub type Row = (Method, &'static str, Access);
+
+const VIEW: Access = Session(Permission::View);
+const JOBS: Access = Session(Permission::RunJobs);
+const TICKETS: Access = Session(Permission::AnswerTickets);
+const INCIDENTS: Access = Session(Permission::WriteIncidents);
+
+/// Method, path pattern as axum writes it, access. `GET` stands for `HEAD` as well.
+pub const TABLE: &[Row] = &[
+    // Whether this process is well.
+    (Method::GET, "/healthz", Public),
+    (Method::GET, "/readyz", Public),
+    (Method::GET, "/metrics", VIEW),
+    // What the bundle made.
+    (Method::GET, "/pkg/{*path}", Public),
+    (Method::GET, "/favicon.ico", Public),
+    (Method::GET, "/favicon.svg", Public),
+    (Method::GET, "/robots.txt", Public),
+    (Method::GET, "/site.webmanifest", Public),
+    // The public pages.
+    (Method::GET, "/", Public),
+    (Method::GET, "/history", Public),
+    (Method::GET, "/incidents/{id}", Public),
+    (Method::GET, "/status/live", Public),
+    (Method::GET, "/report", Public),
+    (Method::POST, "/report", Public),
+    (Method::GET, "/tickets/{secret}", Public),
+    (Method::GET, "/tickets/{secret}/live", Public),
+    (Method::POST, "/tickets/{secret}/note", Public),
+    (Method::POST, "/tickets/{secret}/lines/{line}", Public),
+    (Method::GET, "/api/v2/summary.json", Public),
+    (Method::GET, "/api/v2/status.json", Public),
+    (Method::GET, "/api/v2/components.json", Public),
+    (Method::GET, "/api/v2/incidents.json", Public),
+    (Method::GET, "/api/v2/incidents/unresolved.json", Public),
+    (Method::GET, "/api/v2/scheduled-maintenances.json", Public),
+    (Method::GET, "/api/v2/scheduled-maintenances/active.json", Public),
+    (Method::GET, "/api/v2/scheduled-maintenances/upcoming.json", Public),
+    // The API.
+    (Method::GET, "/api/v1/openapi.json", Public),
+    (Method::GET, "/api/v1/events", VIEW),
+    (Method::POST, "/api/v1/tickets", Public),
+    (Method::GET, "/api/v1/tickets", VIEW),
+    (Method::GET, "/api/v1/tickets/{number}", VIEW),
+    (Method::POST, "/api/v1/tickets/{number}/restore", TICKETS),
+    (Method::POST, "/api/v1/tickets/{number}/replies", TICKETS),
+    (Method::POST, "/api/v1/tickets/{number}/close", TICKETS),
+    (Method::GET, "/api/v1/volumes", VIEW),
+    (Method::GET, "/api/v1/volumes/{name}", VIEW),
+    (Method::GET, "/api/v1/volumes/{name}/mode", VIEW),
+    (Method::PUT, "/api/v1/volumes/{name}/mode", Session(Permission::SetMode)),
+    (Method::GET, "/api/v1/volumes/{name}/findings", VIEW),
+    (Method::POST, "/api/v1/volumes/{name}/deleted", Session(Permission::MarkDeleted)),
+    (Method::POST, "/api/v1/jobs", JOBS),
+    (Method::GET, "/api/v1/jobs", VIEW),
+    (Method::GET, "/api/v1/jobs/{id}", VIEW),
+    (Method::GET, "/api/v1/jobs/{id}/progress", VIEW),
+    (Method::POST, "/api/v1/jobs/{id}/{control}", JOBS),
+    (Method::GET, "/api/v1/incidents", VIEW),
+    (Method::POST, "/api/v1/incidents", INCIDENTS),
+    (Method::GET, "/api/v1/incidents/{id}", VIEW),
+    (Method::POST, "/api/v1/incidents/{id}/updates", INCIDENTS),
+    (Method::GET, "/api/v1/components", VIEW),
+    (Method::POST, "/api/v1/components", INCIDENTS),
+];
+
+/// The row for a request, by the pattern that it matched.
+pub fn access(method: &Method, pattern: &str) -> Option<Access> {
+    let method = if method == Method::HEAD { &Method::GET } else { method };
+    TABLE.iter().find(|(m, p, _)| m == method && *p == pattern).map(|(_, _, access)| *access)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_there_twice() {
+        for (i, (method, pattern, _)) in TABLE.iter().enumerate() {
+            assert!(!TABLE[..i].iter().any(|(m, p, _)| m == method && p == pattern), "{method} {pattern}");
+        }
+    }
+
+    #[test]
+    fn only_reading_and_the_customers_own_acts_are_public() {
+        for (method, pattern, access) in TABLE {
+            let customers =
+                ["/report", "/tickets/", "/api/v1/tickets", "/console/do/sign_", "/console/link/"];
+            if *method != Method::GET && *access == Public {
+                assert!(customers.iter().any(|start| pattern.starts_with(start)), "{method} {pattern}");
+            }
+        }
+    }
+}
