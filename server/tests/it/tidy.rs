@@ -15,7 +15,10 @@ fn sources(folder: &str, endings: &[&str]) -> Vec<(String, String)> {
         for entry in fs::read_dir(&folder).unwrap().map(Result::unwrap) {
             let (path, name) = (entry.path(), entry.file_name().into_string().unwrap());
             if path.is_dir() {
-                if !matches!(name.as_str(), "target" | "node_modules" | ".git" | "salvor-demo" | "salvor-data") {
+                if !matches!(
+                    name.as_str(),
+                    "target" | "node_modules" | ".git" | "salvor-demo" | "salvor-data"
+                ) {
                     folders.push(path);
                 }
             } else if endings.iter().any(|ending| name.ends_with(ending))
@@ -42,14 +45,20 @@ fn without_tests(text: &str) -> &str {
 #[test]
 fn crates_depend_downwards_only() {
     for (manifest, forbidden) in [
-        ("app/domain/Cargo.toml", &["tokio", "sqlx", "axum", "leptos", "salvor-app", "salvor-engine", "getrandom"][..]),
+        (
+            "app/domain/Cargo.toml",
+            &["tokio", "sqlx", "axum", "leptos", "salvor-app", "salvor-engine", "getrandom"][..],
+        ),
         ("server/engine/Cargo.toml", &["tokio", "sqlx", "axum", "leptos", "salvor-app"]),
         ("app/Cargo.toml", &["tokio", "sqlx", "axum", "salvor-engine", "salvor"]),
         ("app/hydrate/Cargo.toml", &["tokio", "sqlx", "axum", "salvor-engine", "salvor"]),
     ] {
         let dependencies = dependencies(manifest);
         for crate_name in forbidden {
-            assert!(!dependencies.iter().any(|d| d == crate_name), "{manifest} must not depend on {crate_name}");
+            assert!(
+                !dependencies.iter().any(|d| d == crate_name),
+                "{manifest} must not depend on {crate_name}"
+            );
         }
     }
 }
@@ -69,9 +78,10 @@ fn sql_stands_in_stores_only() {
     // Beside the slices' stores: what all of them stand on.
     let allowed = ["store", "catalogue", "findings", "database.rs", "events.rs", "idempotency"];
     for (path, text) in sources("server/src", &[".rs"]) {
-        let has_sql = ["execute!(", "fetch_all!(", "fetch_one!(", "fetch_optional!(", "scalar!(", "QueryBuilder"]
-            .iter()
-            .any(|call| without_tests(&text).contains(call));
+        let has_sql =
+            ["execute!(", "fetch_all!(", "fetch_one!(", "fetch_optional!(", "scalar!(", "QueryBuilder"]
+                .iter()
+                .any(|call| without_tests(&text).contains(call));
         assert!(!has_sql || allowed.iter().any(|part| path.contains(part)), "{path} has SQL outside a store");
     }
 }
@@ -81,7 +91,10 @@ fn slices_do_not_reach_into_each_others_tables() {
     let tables = [
         ("accounts", &["users", "sessions", "sign_in_links", "api_tokens"][..]),
         ("volumes", &["volumes", "copies", "files", "findings", "copy_faults"]),
-        ("restore", &["jobs", "segments", "items", "job_sources", "job_findings", "job_failures", "job_samples"]),
+        (
+            "restore",
+            &["jobs", "segments", "items", "job_sources", "job_findings", "job_failures", "job_samples"],
+        ),
         ("incidents", &["components", "incidents", "incident_components", "incident_updates"]),
         ("tickets", &["tickets", "ticket_lines", "ticket_messages"]),
     ];
@@ -113,7 +126,9 @@ fn both_engines_have_the_same_columns() {
             let words: Vec<&str> = line.split_whitespace().collect();
             match words.as_slice() {
                 ["CREATE", "TABLE", name, ..] => table = (*name).to_owned(),
-                [name, ..] if line.starts_with("    ") && name.chars().all(|c| c.is_lowercase() || c == '_') => {
+                [name, ..]
+                    if line.starts_with("    ") && name.chars().all(|c| c.is_lowercase() || c == '_') =>
+                {
                     columns.push(format!("{table}.{name}"));
                 }
                 _ => {}
@@ -128,7 +143,7 @@ fn both_engines_have_the_same_columns() {
 fn features_are_asked_for_where_contributing_says() {
     for (path, text) in sources("app/src", &[".rs"]) {
         let allowed = path.ends_with("/api.rs") || path.ends_with("live.rs") || path.contains("/islands");
-        assert!(allowed || !text.contains("cfg(feature") , "{path} has cfg(feature …): see CONTRIBUTING.md");
+        assert!(allowed || !text.contains("cfg(feature"), "{path} has cfg(feature …): see CONTRIBUTING.md");
     }
 }
 
@@ -146,7 +161,8 @@ fn nothing_is_ignored_and_nothing_sleeps_in_tests() {
 
 #[test]
 fn the_top_level_is_as_the_design_has_it() {
-    let folders = ["app", "server", "style", "migrations", "public", "end2end", "target", "salvor-demo", "salvor-data"];
+    let folders =
+        ["app", "server", "style", "migrations", "public", "end2end", "target", "salvor-demo", "salvor-data"];
     for entry in fs::read_dir(root()).unwrap().map(Result::unwrap) {
         let name = entry.file_name().into_string().unwrap();
         if entry.path().is_dir() && !name.starts_with('.') {
