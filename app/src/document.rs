@@ -182,7 +182,7 @@ fn footer() -> AnyView {
         <footer>
             <div class="wrap">
                 <p id="news" role="status" class="visually-hidden"></p>
-                <p>"Times are UTC; your own time stands beside them where it differs."</p>
+                <p>"All times are UTC."</p>
                 <p><a href="/report">"Report missing files"</a></p>
             </div>
         </footer>

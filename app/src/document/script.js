@@ -3,7 +3,7 @@
   const main = document.querySelector('main');
   const all = (query) => [...document.querySelectorAll(query)];
 
-  // Times: "09:57 UTC" gets "· 10:57 your time" beside it, with the day where that differs.
+  // Times: "09:57 UTC" gets "(10:57 your time)" beside it, with the day where that differs.
   const local = (options) => new Intl.DateTimeFormat(undefined, options);
   const addLocalTimes = () => {
     for (const time of all('time[data-local]')) {
@@ -14,8 +14,8 @@
       const text = local(sameDay ? { timeStyle: 'short' } : { dateStyle: 'medium', timeStyle: 'short' }).format(at);
       const span = document.createElement('span');
       span.className = 'local';
-      span.textContent = ` · ${text} your time`;
-      time.after(span);
+      span.textContent = `(${text} your time)`;
+      time.after(' ', span);
     }
   };
 
@@ -112,7 +112,7 @@
     if (!time) return;
     time.dateTime = text;
     time.textContent = `${utc.format(new Date(text))} UTC`;
-    time.nextSibling?.remove();
+    time.parentNode.querySelector('.local')?.remove();
     time.setAttribute('data-local', '');
     addLocalTimes();
   };

@@ -38,8 +38,9 @@ fn row(component: &ComponentView) -> AnyView {
         .map(|text| view! { <p class="muted small">{text}</p> });
     view! {
         <div class="component">
-            <div><strong>{component.name.clone()}</strong>{description}</div>
+            <strong>{component.name.clone()}</strong>
             {state(component.status)}
+            {description}
         </div>
     }
     .into_any()

@@ -57,7 +57,7 @@ pub(super) fn summary(incident: &IncidentView) -> AnyView {
     let last = incident.updates.first().map(|update| said(&update.body));
     view! {
         <li class="stack">
-            <h4><a href=address(incident)>{incident.name.clone()}</a></h4>
+            <h3><a href=address(incident)>{incident.name.clone()}</a></h3>
             <p class="cluster">{standing(incident)}<span class="muted small">{span(incident)}</span></p>
             {last}
         </li>
@@ -129,7 +129,8 @@ fn update(update: &UpdateView, level: &str) -> AnyView {
     };
     let changed = (!update.components.is_empty())
         .then(|| view! { <p class="components-changed">{changes(&update.components)}</p> });
-    view! { <li>{heading}{said(&update.body)}{changed}<p>{when(update.created_at)}</p></li> }.into_any()
+    view! { <li>{heading}{said(&update.body)}{changed}<p class="at">{when(update.created_at)}</p></li> }
+        .into_any()
 }
 
 /// `Uploaded files: Operational → Partial outage`

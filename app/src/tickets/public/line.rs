@@ -34,7 +34,7 @@ fn standing(line: &LineView) -> (Tone, &'static str) {
         (LineState::New, _) => (Tone::Info, "Being looked up"),
         (LineState::Restoring, _) => (Tone::Info, "On its way back"),
         (LineState::Restored, _) => (Tone::Ok, "Back"),
-        (LineState::Confirmed, _) => (Tone::Ok, "Back, and you said so"),
+        (LineState::Confirmed, _) => (Tone::Ok, "Back, confirmed by you"),
         (LineState::StillMissing, _) => (Tone::Serious, "You said: still missing"),
         (LineState::Failed, _) => (Tone::Warn, "Not back yet"),
         (LineState::Diagnosed, None) => (Tone::Plain, "Looked up"),
@@ -59,15 +59,22 @@ fn link(line: &LineView) -> Option<AnyView> {
     })
 }
 
-/// The two buttons, where the answer would tell us something.
+/// The customer has not said yet whether this file is back, and could.
+pub(super) fn is_open_question(line: &LineView) -> bool {
+    match line.state {
+        LineState::Restored => true,
+        LineState::Diagnosed => matches!(line.verdict, Some(Verdict::Present | Verdict::Overwritten)),
+        _ => false,
+    }
+}
+
+/// The two buttons, where the answer would tell us something new.
 fn ask(line: &LineView, secret: &str) -> Option<AnyView> {
-    let (back, missing) = match (line.state, line.verdict) {
-        (LineState::Restored, _) | (LineState::Diagnosed, Some(Verdict::Present | Verdict::Overwritten)) => {
-            (true, true)
-        }
-        (LineState::Confirmed, _) => (false, true),
-        (LineState::StillMissing, _) => (true, false),
-        (LineState::New | LineState::Restoring | LineState::Failed | LineState::Diagnosed, _) => return None,
+    let (back, missing) = match line.state {
+        LineState::Confirmed => (false, true),
+        LineState::StillMissing => (true, false),
+        _ if is_open_question(line) => (true, true),
+        _ => return None,
     };
     let button = |value: &'static str, class: &'static str, words: &'static str| {
         let which = line.input.clone();
@@ -78,7 +85,7 @@ fn ask(line: &LineView, secret: &str) -> Option<AnyView> {
     let view = view! {
         <form class="cluster" method="post" action=format!("/tickets/{secret}/confirm")>
             <input type="hidden" name="line" value=line.line.to_string()/>
-            {back.then(|| button("yes", "button", "It is back"))}
+            {back.then(|| button("yes", if missing { "button" } else { "button quiet" }, "It is back"))}
             {missing.then(|| button("no", "button quiet", "Still missing"))}
         </form>
     };

@@ -53,6 +53,11 @@ fn state(ticket: &TicketView) -> (Tone, &'static str, &'static str) {
         TicketState::Answered if ticket.lines.is_empty() => {
             (Tone::Ok, "We have answered you", "If it is not settled with that, write below.")
         }
+        TicketState::Answered if !ticket.lines.iter().any(line::is_open_question) => (
+            Tone::Ok,
+            "We have an answer for you",
+            "Below is what became of each line. If that does not settle it, write to us.",
+        ),
         TicketState::Answered => (
             Tone::Ok,
             "We have an answer for you",
@@ -85,7 +90,7 @@ fn lines(ticket: &TicketView, secret: &str) -> AnyView {
     let list = (!ticket.lines.is_empty()).then(|| {
         view! { <h2>"Your files"</h2><ol class="lines card" role="list">{items}</ol> }
     });
-    view! { <section id="lines" data-part="">{list}</section> }.into_any()
+    view! { <section id="files" data-part="">{list}</section> }.into_any()
 }
 
 fn messages(ticket: &TicketView) -> AnyView {
