@@ -9,11 +9,13 @@ use axum::{Router, middleware};
 
 use crate::core::Core;
 use crate::http::{Answer, ApiProblem, AppState, access};
+use crate::volumes;
 
 pub fn router(state: AppState) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
+        .merge(volumes::http::routes())
         .fallback(async || ApiProblem::not_found())
         .layer(middleware::from_fn_with_state(state.core.clone(), access::check))
         .with_state(state)

@@ -3,6 +3,7 @@
 //! Results go to stdout; progress and the log to stderr. The exit code is part of the contract: 0 all well, 1 it
 //! finished and something is wrong, 2 wrong usage or configuration, 3 it could not run.
 
+mod mode;
 mod serve;
 mod token;
 mod user;
@@ -38,6 +39,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Args),
+    Mode(mode::Args),
     #[command(subcommand)]
     User(user::Args),
     #[command(subcommand)]
@@ -67,6 +69,7 @@ async fn run(cli: Cli) -> Result<ExitCode, CliError> {
     let config = Config::load(cli.config.as_deref(), environment())?;
     match cli.command {
         Command::Serve(args) => serve::run(open(config).await?, args).await,
+        Command::Mode(args) => mode::run(open(config).await?, args).await,
         Command::User(args) => user::run(open(config).await?, args).await,
         Command::Token(args) => token::run(open(config).await?, args).await,
     }

@@ -69,7 +69,7 @@ pub const TABLE: &[Row] = &[
     (Method::GET, "/api/v1/volumes/{name}/mode", VIEW),
     (Method::PUT, "/api/v1/volumes/{name}/mode", Session(Permission::SetMode)),
     (Method::GET, "/api/v1/volumes/{name}/findings", VIEW),
-    (Method::POST, "/api/v1/volumes/{name}/deleted", Session(Permission::MarkDeleted)),
+    (Method::POST, "/api/v1/volumes/{name}/tombstones", Session(Permission::MarkDeleted)),
     (Method::POST, "/api/v1/jobs", JOBS),
     (Method::GET, "/api/v1/jobs", VIEW),
     (Method::GET, "/api/v1/jobs/{id}", VIEW),

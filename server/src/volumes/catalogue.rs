@@ -5,10 +5,12 @@
 use chrono::{DateTime, Utc};
 use salvor_domain::digest::Digest;
 use salvor_domain::path::FilePath;
+use salvor_domain::progress::Amount;
 use salvor_domain::volume::FileState;
+use sqlx::Row;
 
 use super::{CHUNK, from_sql, stored_path, to_sql};
-use crate::database::{Tx, bad_row, build, execute, fetch_all};
+use crate::database::{Tx, bad_row, build, fetch_all};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CatalogueRow {
@@ -202,49 +204,44 @@ pub async fn set_holder(
     Ok(())
 }
 
-/// How many files, of how many bytes, are held by exactly the same copies. Tombstones do not count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Holding {
-    pub holders: u64,
-    pub files: u64,
-    pub bytes: u64,
+/// How much the catalogue has, tombstones left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Figures {
+    pub all: Amount,
+    /// What each of the copies asked for holds of it.
+    pub held: Vec<Amount>,
 }
 
-/// One pass over the catalogue from which [`totals`] and [`held_by`] follow.
-pub async fn holdings(tx: &mut Tx, volume_id: i64) -> sqlx::Result<Vec<Holding>> {
-    let sql = "SELECT holders, count(*), CAST(sum(size) AS BIGINT) FROM files \
-               WHERE volume_id = $1 AND state <> $2 GROUP BY holders ORDER BY holders";
-    let rows = fetch_all!(tx, (i64, i64, i64), sql, volume_id, code(FileState::Tombstone))?;
-    let holding = |(holders, files, bytes)| Holding {
-        holders: from_sql(holders),
-        files: from_sql(files),
-        bytes: from_sql(bytes),
-    };
-    Ok(rows.into_iter().map(holding).collect())
-}
-
-/// Files and bytes of those holdings that `which` chooses by their holders.
-pub fn sum(holdings: &[Holding], which: impl Fn(u64) -> bool) -> (u64, u64) {
-    holdings
-        .iter()
-        .filter(|holding| which(holding.holders))
-        .fold((0, 0), |(files, bytes), holding| (files + holding.files, bytes + holding.bytes))
+/// Counts the catalogue and what the copies with these bits hold of it, in one pass: no grouping, which would sort.
+pub async fn figures(tx: &mut Tx, volume_id: i64, bits: &[u8]) -> sqlx::Result<Figures> {
+    let row: Vec<i64> = build!(tx, |query, connection| {
+        query.push("SELECT count(*), CAST(coalesce(sum(size), 0) AS BIGINT)");
+        for bit in bits {
+            for what in ["1", "size"] {
+                query.push(", CAST(coalesce(sum(CASE WHEN (holders & ").push_bind(1_i64 << bit);
+                query.push(") <> 0 THEN ").push(what).push(" ELSE 0 END), 0) AS BIGINT)");
+            }
+        }
+        query.push(" FROM files WHERE volume_id = ").push_bind(volume_id);
+        query.push(" AND state <> ").push_bind(code(FileState::Tombstone));
+        let row = query.build().fetch_one(connection).await?;
+        (0..2 + 2 * bits.len()).map(|column| row.try_get(column)).collect::<sqlx::Result<_>>()?
+    });
+    let mut amounts =
+        row.chunks_exact(2).map(|pair| Amount { files: from_sql(pair[0]), bytes: from_sql(pair[1]) });
+    Ok(Figures { all: amounts.next().unwrap_or_default(), held: amounts.collect() })
 }
 
 /// Files and bytes in the catalogue, without tombstones.
 pub async fn totals(tx: &mut Tx, volume_id: i64) -> sqlx::Result<(u64, u64)> {
-    Ok(sum(&holdings(tx, volume_id).await?, |_| true))
+    let Amount { files, bytes } = figures(tx, volume_id, &[]).await?.all;
+    Ok((files, bytes))
 }
 
 /// Files and bytes that the copy with this bit holds, without tombstones.
 pub async fn held_by(tx: &mut Tx, volume_id: i64, bit: u8) -> sqlx::Result<(u64, u64)> {
-    Ok(sum(&holdings(tx, volume_id).await?, |holders| holders & (1 << bit) != 0))
-}
-
-/// Makes one file a tombstone; false if the catalogue does not know it.
-pub async fn set_tombstone(tx: &mut Tx, volume_id: i64, path: &FilePath) -> sqlx::Result<bool> {
-    let sql = "UPDATE files SET state = $3 WHERE volume_id = $1 AND path = $2";
-    Ok(execute!(tx, sql, volume_id, path.as_bytes(), code(FileState::Tombstone))? > 0)
+    let held = figures(tx, volume_id, &[bit]).await?.held;
+    Ok(held.first().map_or((0, 0), |amount| (amount.files, amount.bytes)))
 }
 
 fn code(state: FileState) -> i64 {

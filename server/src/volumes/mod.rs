@@ -9,6 +9,7 @@
 
 pub mod catalogue;
 pub mod findings;
+pub mod http;
 mod port;
 mod reach;
 pub mod service;

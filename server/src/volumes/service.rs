@@ -10,9 +10,10 @@ use salvor_domain::account::{Actor, Permission};
 use salvor_domain::event::EventKind;
 use salvor_domain::finding::FindingCounts;
 use salvor_domain::path::FilePath;
+use salvor_domain::progress::Amount;
 use salvor_domain::volume::{FileState, GateFacts, Mode, ModeChange, ModeState};
 
-use super::catalogue::Holding;
+use super::catalogue::Figures;
 use super::store::{CopyRow, VolumeRow};
 use super::{catalogue, findings, reach, store};
 use crate::config::{CopyConfig, MAX_COPIES, VolumeConfig};
@@ -55,6 +56,16 @@ pub async fn volumes(core: &Core) -> Result<Vec<VolumeView>> {
 
 pub async fn volume(core: &Core, name: &str) -> Result<VolumeView> {
     view(core, configured(core, name)?).await
+}
+
+/// The mode and the gate alone: cheaper than [`volume`], for services that ask before each upload.
+pub async fn mode(core: &Core, name: &str) -> Result<(ModeState, Vec<String>)> {
+    configured(core, name)?;
+    let mut tx = core.db.read().await?;
+    let volume = found(store::volume(&mut tx, name).await?, name)?;
+    let facts = gate_facts(&volume, &findings::counts(&mut tx, volume.id).await?);
+    let gate = volume.mode.open_points(&facts);
+    Ok((volume.mode, gate))
 }
 
 pub async fn findings(core: &Core, volume: &str, filter: &FindingsFilter) -> Result<FindingsPage> {
@@ -101,7 +112,7 @@ pub async fn set_mode(
     }
     events::record(&mut tx, now, actor, EventKind::ModeChanged, volume, &summary).await?;
     tx.commit().await?;
-    core.nudge.notify_waiters();
+    core.nudge.notify_one();
     view(core, config).await
 }
 
@@ -155,6 +166,11 @@ fn unknown_volume(name: &str) -> Error {
     Error::not_found(format!("There is no volume \"{name}\" in the configuration."))
 }
 
+/// The rows of the copies that are configured, in the order of the configuration.
+pub fn configured_copies(config: &VolumeConfig, rows: Vec<CopyRow>) -> Vec<CopyRow> {
+    config.copies.iter().filter_map(|copy| rows.iter().find(|row| row.name == copy.name).cloned()).collect()
+}
+
 async fn to_change(tx: &mut Tx, name: &str) -> Result<VolumeRow> {
     found(store::volume_to_change(tx, name).await?, name)
 }
@@ -182,38 +198,40 @@ fn gate_facts(volume: &VolumeRow, counts: &FindingCounts) -> GateFacts {
 /// What the database knows of a volume, read in one transaction.
 struct Known {
     volume: VolumeRow,
-    copies: BTreeMap<String, CopyRow>,
+    /// In the configuration's order.
+    copies: Vec<CopyRow>,
     faults: BTreeMap<u8, u64>,
     counts: FindingCounts,
-    holdings: Vec<Holding>,
+    figures: Figures,
 }
 
 impl Known {
-    async fn read(core: &Core, name: &str) -> Result<Self> {
+    async fn read(core: &Core, config: &VolumeConfig) -> Result<Self> {
         let mut tx = core.db.read().await?;
-        let volume = found(store::volume(&mut tx, name).await?, name)?;
-        let copies = store::copies(&mut tx, volume.id).await?;
+        let volume = found(store::volume(&mut tx, &config.name).await?, &config.name)?;
+        let copies = configured_copies(config, store::copies(&mut tx, volume.id).await?);
+        let bits: Vec<_> = copies.iter().map(|row| row.bit).collect();
         Ok(Self {
-            copies: copies.into_iter().map(|row| (row.name.clone(), row)).collect(),
             faults: store::copy_faults(&mut tx, volume.id).await?.into_iter().collect(),
             counts: findings::counts(&mut tx, volume.id).await?,
-            holdings: catalogue::holdings(&mut tx, volume.id).await?,
+            figures: catalogue::figures(&mut tx, volume.id, &bits).await?,
             volume,
+            copies,
         })
     }
 
     fn copy(&self, config: &CopyConfig, unreachable: bool) -> CopyView {
-        let row = self.copies.get(&config.name);
-        let held = |row: &CopyRow| catalogue::sum(&self.holdings, |holders| row.holds(holders));
-        let (files, bytes) = row.map_or((0, 0), held);
+        let row = self.copies.iter().zip(&self.figures.held).find(|(row, _)| row.name == config.name);
+        let held = row.map_or_else(Amount::default, |(_, held)| *held);
+        let row = row.map(|(row, _)| row);
         CopyView {
             name: config.name.clone(),
             kind: config.kind,
             placement: config.placement,
             path: config.path.display().to_string(),
             unreachable,
-            files,
-            bytes,
+            files: held.files,
+            bytes: held.bytes,
             protected_at: row.and_then(|row| row.protected_at),
             faults: row.and_then(|row| self.faults.get(&row.bit)).copied().unwrap_or(0),
             bytes_per_second: row.and_then(|row| row.bytes_per_second),
@@ -225,16 +243,15 @@ async fn view(core: &Core, config: &VolumeConfig) -> Result<VolumeView> {
     let folders = std::iter::once(&config.path).chain(config.copies.iter().map(|copy| &copy.path));
     // All at once: each may take its full patience.
     let looks = futures_util::future::join_all(folders.map(|folder| reach::is_there(folder)));
-    let (known, there) = tokio::join!(Known::read(core, &config.name), looks);
+    let (known, there) = tokio::join!(Known::read(core, config), looks);
     let known = known?;
-    let (files, bytes) = catalogue::sum(&known.holdings, |_| true);
     let gate = known.volume.mode.open_points(&gate_facts(&known.volume, &known.counts));
     let copies = config.copies.iter().zip(there.iter().skip(1));
     Ok(VolumeView {
         name: config.name.clone(),
         gate,
-        files,
-        bytes,
+        files: known.figures.all.files,
+        bytes: known.figures.all.bytes,
         findings: known.counts,
         copies: copies.map(|(copy, &there)| known.copy(copy, !there)).collect(),
         protected_at: known.volume.protected_at,

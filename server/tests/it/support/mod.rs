@@ -4,7 +4,7 @@
 mod app;
 mod engine;
 
-pub use app::{PASSWORD, TestApp};
+pub use app::{PASSWORD, Reply, TestApp};
 pub use engine::{Engine, run};
 
 /// `on_both_engines! { async fn name(app: &TestApp) { … } }`: a module `name` with the tests `sqlite` and `postgres`.
