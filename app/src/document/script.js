@@ -12,9 +12,11 @@
       if (!at.getTimezoneOffset()) continue;
       const sameDay = at.getDate() === at.getUTCDate();
       const text = local(sameDay ? { timeStyle: 'short' } : { dateStyle: 'medium', timeStyle: 'short' }).format(at);
-      const span = document.createElement('span');
-      span.className = 'local';
+      const beside = time.nextElementSibling;
+      const span = beside?.className === 'local' ? beside : document.createElement('span');
       span.textContent = `(${text} your time)`;
+      if (span === beside) continue;
+      span.className = 'local';
       time.after(' ', span);
     }
   };
@@ -85,10 +87,9 @@
   };
   const words = (p) => {
     const files = (n) => `${count(n)} ${n === 1 ? 'file' : 'files'}`;
-    const left = p.files_total - p.files_done;
     if (p.state === 'finished') {
-      if (left <= 0) return `Finished: ${p.files_total === 1 ? 'the file is' : `all ${files(p.files_total)} are`} back and verified.`;
-      return `Finished: ${count(p.files_done)} of ${files(p.files_total)} are back and verified, ${count(left)} could not be brought back yet.`;
+      if (p.files_done < p.files_total) return `Finished: ${count(p.files_done)} of ${files(p.files_total)} are back and verified.`;
+      return `Finished: ${p.files_total === 1 ? 'the file is' : `all ${files(p.files_total)} are`} back and verified.`;
     }
     if (p.state === 'planning' || !p.files_total) return 'We are working out which files to bring back, and from which backup.';
     const far = `${count(p.files_done)} of ${files(p.files_total)} are back (${p.percent}\u00a0%), ${of(bytes(p.bytes_done), bytes(p.bytes_total))}`;
@@ -100,7 +101,7 @@
       const bar = box.querySelector('progress');
       if (p.state === 'planning' || !p.files_total) bar.removeAttribute('value');
       else bar.value = p.percent;
-      box.querySelector('p').textContent = words(p);
+      box.querySelector('.far').textContent = words(p);
     }
   };
 
@@ -112,7 +113,6 @@
     if (!time) return;
     time.dateTime = text;
     time.textContent = `${utc.format(new Date(text))} UTC`;
-    time.parentNode.querySelector('.local')?.remove();
     time.setAttribute('data-local', '');
     addLocalTimes();
   };

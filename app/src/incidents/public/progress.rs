@@ -11,15 +11,11 @@ pub fn words(progress: &PublicProgress) -> String {
     let files = |n| counted(n, "file", "files");
     let (done, total) = (progress.files_done, progress.files_total);
     if progress.state == "finished" {
-        return match total.saturating_sub(done) {
-            0 if total == 1 => "Finished: the file is back and verified.".into(),
-            0 => format!("Finished: all {} are back and verified.", files(total)),
-            left => format!(
-                "Finished: {} of {} are back and verified, {} could not be brought back yet.",
-                count(done),
-                files(total),
-                count(left)
-            ),
+        // What became of the others, the figures do not tell: the incident's updates do.
+        return match total {
+            1 if done >= total => "Finished: the file is back and verified.".into(),
+            _ if done >= total => format!("Finished: all {} are back and verified.", files(total)),
+            _ => format!("Finished: {} of {} are back and verified.", count(done), files(total)),
         };
     }
     if progress.state == "planning" || total == 0 {
@@ -55,7 +51,7 @@ pub(super) fn bar(progress: &PublicProgress, place: usize, heading: AnyView) -> 
         <div class="restore stack" data-tone="info" data-restore=place.to_string()>
             {heading}
             <progress max="100" value=value aria-label="Files brought back"></progress>
-            <p>{words(progress)}</p>
+            <p class="far">{words(progress)}</p>
         </div>
     }
     .into_any()
@@ -86,11 +82,28 @@ mod tests {
                 "40 of 60 files are back (66\u{a0}%), 900 B of 1.80 MB; how long it still takes is not known yet.",
             ),
             (planning, "We are working out which files to bring back, and from which backup."),
-            (finished, "Finished: 40 of 60 files are back and verified, 20 could not be brought back yet."),
+            (finished, "Finished: 40 of 60 files are back and verified."),
             (all, "Finished: all 1,234 files are back and verified."),
             (one, "Finished: the file is back and verified."),
         ] {
             assert_eq!(words(&progress), expected);
+        }
+    }
+
+    #[test]
+    fn the_script_says_it_in_the_same_words() {
+        for words in [
+            "Finished: ",
+            "the file is",
+            "all ${files(p.files_total)} are",
+            "back and verified.",
+            "We are working out which files to bring back, and from which backup.",
+            "are back (${p.percent}\\u00a0%), ",
+            "Paused: ${far}. Nothing is lost, it goes on from here.",
+            "about ${range(p.eta)} to go",
+            "how long it still takes is not known yet",
+        ] {
+            assert!(crate::document::SCRIPT.contains(words), "{words}");
         }
     }
 }
