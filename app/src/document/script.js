@@ -21,9 +21,10 @@
     }
   };
 
-  // Fresh contents: the parts of the page that changed are replaced; a part that holds the focus waits.
+  // Fresh contents: the parts of the page that changed are replaced; a part waits while a form in it has the focus.
   const served = new Map(all('[data-part]').map((part) => [part.id, part.innerHTML]));
   let busy = false;
+  let wanted;
   const refresh = async () => {
     if (busy) return;
     busy = true;
@@ -36,12 +37,14 @@
       for (const part of all('[data-part]')) {
         const next = fresh.getElementById(part.id);
         if (!next || next.innerHTML === served.get(part.id)) continue;
-        if (part.contains(document.activeElement)) {
+        const focus = part.contains(document.activeElement) ? document.activeElement : null;
+        if (focus?.form) {
           waiting = true;
           continue;
         }
         served.set(part.id, next.innerHTML);
         part.innerHTML = next.innerHTML;
+        if (focus) part.querySelector(`a[href="${focus.getAttribute('href')}"]`)?.focus({ preventScroll: true });
         changed = true;
       }
       if (!waiting) {
@@ -54,7 +57,10 @@
     } catch {
       // No network: the notice about old facts says so.
     } finally {
-      setTimeout(() => (busy = false), 3000);
+      setTimeout(() => {
+        busy = false;
+        if (wanted && wanted !== main.dataset.version) refresh();
+      }, 3000);
     }
   };
 
@@ -126,7 +132,8 @@
     const source = new EventSource(main.dataset.live);
     source.onmessage = (event) => {
       const news = JSON.parse(event.data);
-      if (news.version !== main.dataset.version) refresh();
+      wanted = news.version;
+      if (wanted !== main.dataset.version) refresh();
       else news.restores.forEach(show);
       asOf(news.as_of);
       checkAge();

@@ -17,7 +17,7 @@ pub(super) fn main(view: &StatusView) -> AnyView {
             <h1>"History"</h1>
             {none}
             {months.collect_view()}
-            <p><a href="/">"Current status"</a></p>
+            <p><a href="/">"Current status"</a>" · "<a href="/history.atom">"Atom feed"</a></p>
         </main>
     }
     .into_any()
