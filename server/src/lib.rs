@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod core;
 pub mod database;
+pub mod demo;
 pub mod error;
 pub mod events;
 pub mod http;
