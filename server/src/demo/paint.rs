@@ -19,7 +19,7 @@ pub enum Scene {
 
 /// A photograph, as JPEG.
 pub fn photo(scene: Scene, dice: &mut Dice) -> io::Result<Vec<u8>> {
-    let (width, height) = *dice.pick(&[(400, 267), (360, 240), (320, 213), (300, 200), (213, 320)]);
+    let (width, height) = *dice.pick(&[(360, 240), (320, 213), (300, 200), (270, 180), (200, 300)]);
     let mut canvas = Canvas::new(width, height);
     match scene {
         Scene::Hills => hills(&mut canvas, dice),
