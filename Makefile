@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run build test quick e2e dev bench fmt lint clean setup setup-test site binaries
+.PHONY: help run build test quick end2end dev bench fmt lint clean setup setup-test site binaries
 
 cargo := .ci/cargo
 target := $(or $(CARGO_TARGET_DIR),target)
@@ -26,14 +26,14 @@ test: setup-test lint site ## everything: lints, licences, tests on SQLite and P
 	@$(cargo) test --locked --release --package salvor-bundle
 	@if $(cargo) nextest --version >/dev/null 2>&1; then tests=(nextest run); else tests=(test); fi; \
 	  .ci/postgres $(cargo) "$${tests[@]}" --locked --no-fail-fast
-	@$(MAKE) binaries e2e-only
+	@$(MAKE) binaries playwright
 
 quick: setup ## the loop of a minute: format, clippy, and the tests on SQLite alone
 	@$(cargo) fmt --all --check
 	@$(cargo) clippy --locked --all-targets -- -D warnings
 	@if $(cargo) nextest --version >/dev/null 2>&1; then $(cargo) nextest run --locked; else $(cargo) test --locked; fi
 
-e2e: setup-test site binaries e2e-only ## the browser suite alone; ARGS="…" go to Playwright
+end2end: setup-test site binaries playwright ## the browser suite alone; ARGS="…" go to Playwright
 
 dev: setup ## rebuilds and restarts whenever a source file changes
 	@exec .ci/watch
@@ -73,6 +73,6 @@ site: setup
 binaries:
 	@$(cargo) build --locked
 
-.PHONY: e2e-only
-e2e-only:
+.PHONY: playwright
+playwright:
 	@cd end2end && SALVOR_BIN=$(abspath $(target))/debug/salvor npx --no-install playwright test --pass-with-no-tests $(ARGS)

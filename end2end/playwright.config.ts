@@ -3,7 +3,7 @@ import { defineConfig } from '@playwright/test';
 // No webServer here: a fixture starts one server a test file from SALVOR_BIN, each with its own data and ports,
 // so that the suite can run in parallel and each test owns what it sees.
 if (!process.env.SALVOR_BIN) {
-  throw new Error('SALVOR_BIN is not set: it names the salvor program to test (`make e2e` sets it)');
+  throw new Error('SALVOR_BIN is not set: it names the salvor program to test (`make end2end` sets it)');
 }
 
 export default defineConfig({
