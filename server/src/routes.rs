@@ -1,23 +1,42 @@
 //! All routes in one router, with what guards them.
 //!
 //! Each slice has its routes in its own `http.rs`; here they are merged and wrapped once, so that no route can be
-//! forgotten by a guard.
+//! forgotten by a guard. From the outside in: a line in the log, headers, pages for problems, panics, limits, other
+//! sites' requests refused, the permission table, repeated calls, the handler.
 
-use axum::extract::State;
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::get;
 use axum::{Router, middleware};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::limit::RequestBodyLimitLayer;
 
 use crate::core::Core;
-use crate::http::{Answer, ApiProblem, AppState, access};
-use crate::volumes;
+use crate::http::{Answer, ApiProblem, AppState, access, feed, guard, idempotency, origin};
+use crate::{accounts, volumes};
 
 pub fn router(state: AppState) -> Router {
+    let core = state.core.clone();
+    let css: Arc<str> = Arc::from("");
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
+        .route("/api/v1/events", get(feed::events))
+        .merge(accounts::http::routes())
         .merge(volumes::http::routes())
         .fallback(async || ApiProblem::not_found())
-        .layer(middleware::from_fn_with_state(state.core.clone(), access::check))
+        .method_not_allowed_fallback(async || ApiProblem::method_not_allowed())
+        .layer(DefaultBodyLimit::disable())
+        .layer(RequestBodyLimitLayer::new(guard::LARGEST_BODY))
+        .layer(middleware::from_fn_with_state(core.clone(), idempotency::replay))
+        .layer(middleware::from_fn_with_state(core.clone(), access::check))
+        .layer(middleware::from_fn_with_state(core, origin::check))
+        .layer(middleware::from_fn(guard::limit))
+        .layer(CatchPanicLayer::custom(guard::panicked))
+        .layer(middleware::from_fn_with_state(css, guard::show_problems))
+        .layer(middleware::from_fn(guard::protect))
+        .layer(middleware::from_fn(guard::observe))
         .with_state(state)
 }
 

@@ -32,11 +32,11 @@ impl AccountsPort for Accounts {
     }
 }
 
-fn refused() -> Problem {
+pub(super) fn refused() -> Problem {
     Problem::Invalid("This address and this password do not fit together.".into())
 }
 
-fn link_refused() -> Problem {
+pub(super) fn link_refused() -> Problem {
     Problem::Invalid(
         "This link was used already or is too old. Start Salvor again to get a new one, or add a user with \
          `salvor user add`."

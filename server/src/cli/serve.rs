@@ -1,16 +1,24 @@
 //! `salvor serve`: everything in one process.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::CliError;
 use crate::accounts::service as accounts;
 use crate::core::Core;
 use crate::http::AppState;
 use crate::routes;
+
+/// What is under way when Salvor is told to stop has this long; jobs go on where they were after the next start.
+const TIME_TO_STOP: Duration = Duration::from_secs(10);
+const FORGET_EVERY: Duration = Duration::from_secs(3600);
 
 /// Run the console, the status page, the API and the worker in one process
 #[derive(Debug, clap::Args)]
@@ -24,11 +32,15 @@ pub async fn run(core: Core, _: Args) -> Result<ExitCode, CliError> {
     if core.config.mail.is_some() {
         tracing::warn!("[mail] is configured, but this version of Salvor does not send mail yet");
     }
-    let link = accounts::first_link(&core).await?;
-    greet(&core, link.as_deref());
-
     let stop = CancellationToken::new();
-    let app = routes::router(AppState::new(core.clone()));
+    let tasks = TaskTracker::new();
+    let state = AppState::open(core.clone(), stop.clone()).await?;
+    tasks.spawn(state.feed.clone().run(core.clone(), stop.clone()));
+    tasks.spawn(forget(core.clone(), stop.clone()));
+    tasks.spawn(stop_on_signal(stop.clone()));
+    let app = routes::router(state).into_make_service_with_connect_info::<SocketAddr>();
+
+    greet(&core, accounts::first_link(&core).await?.as_deref());
     // Small answers go out at once; axum leaves this to us.
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
@@ -36,9 +48,53 @@ pub async fn run(core: Core, _: Args) -> Result<ExitCode, CliError> {
         }
     });
     let served = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
-    served.await.map_err(|error| CliError::Failed(format!("the server stopped: {error}")))?;
+    tasks.close();
+    let all_done = async { tokio::join!(served.into_future(), tasks.wait()).0 };
+    let outcome = tokio::select! {
+        outcome = all_done => outcome,
+        () = too_late(&stop) => {
+            tracing::warn!("stopped although not everything had come to its end");
+            Ok(())
+        }
+    };
     core.db.close().await;
+    outcome.map_err(|error| CliError::Failed(format!("the server stopped: {error}")))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Stops everything when the system or the user says so; a second signal is not waited for.
+async fn stop_on_signal(stop: CancellationToken) {
+    let (mut term, mut int) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(term), Ok(int)) => (term, int),
+        (Err(error), _) | (_, Err(error)) => {
+            return tracing::error!(%error, "signals cannot be heard: Salvor can only be killed");
+        }
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+        () = stop.cancelled() => {}
+    }
+    tracing::info!("stopping");
+    stop.cancel();
+}
+
+/// Some time after the order to stop.
+async fn too_late(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(TIME_TO_STOP).await;
+}
+
+/// Clears away sessions and links that have ended.
+async fn forget(core: Core, stop: CancellationToken) {
+    loop {
+        if let Err(error) = accounts::forget(&core).await {
+            tracing::warn!(%error, "sessions that have ended stay for now");
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(FORGET_EVERY)).await.is_none() {
+            return;
+        }
+    }
 }
 
 async fn bind(core: &Core) -> Result<TcpListener, CliError> {

@@ -4,12 +4,18 @@
 //! served only if the permission table names it, and the table is asked before any handler runs.
 
 pub mod access;
+pub mod client;
 pub mod extract;
+pub mod feed;
+pub mod guard;
+pub mod idempotency;
+pub mod origin;
 pub mod permissions;
 pub mod problem;
 pub mod state;
 
 pub use access::Caller;
+pub use client::ClientAddress;
 pub use extract::{Json, Path, Query};
 pub use problem::ApiProblem;
 pub use state::AppState;

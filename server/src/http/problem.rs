@@ -43,6 +43,11 @@ impl ApiProblem {
         Problem::NotFound("There is nothing at this address.".into()).into()
     }
 
+    pub fn method_not_allowed() -> Self {
+        let detail = "This address is there, but does not take this method.";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "Not this method", detail)
+    }
+
     pub fn invalid(detail: impl Into<String>) -> Self {
         Problem::Invalid(detail.into()).into()
     }

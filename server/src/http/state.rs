@@ -1,17 +1,30 @@
 //! What the handlers share.
 
-use axum::extract::FromRef;
+use std::sync::Arc;
 
+use axum::extract::FromRef;
+use tokio_util::sync::CancellationToken;
+
+use crate::accounts::limits::Attempts;
 use crate::core::Core;
+use crate::error::Result;
+use crate::http::feed::Feed;
 
 /// Cheap to clone; handlers take the part that they need, such as `State<Core>`.
 #[derive(Clone, FromRef)]
 pub struct AppState {
     pub core: Core,
+    /// Failed sign-ins.
+    pub attempts: Arc<Attempts>,
+    /// New events as they come.
+    pub feed: Feed,
+    /// Cancelled when the server stops: streams end then.
+    pub stop: CancellationToken,
 }
 
 impl AppState {
-    pub fn new(core: Core) -> Self {
-        Self { core }
+    pub async fn open(core: Core, stop: CancellationToken) -> Result<Self> {
+        let feed = Feed::open(&core).await?;
+        Ok(Self { core, attempts: Arc::default(), feed, stop })
     }
 }

@@ -5,5 +5,6 @@
 mod support;
 
 mod accounts;
+mod http;
 mod tidy;
 mod volumes;

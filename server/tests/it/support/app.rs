@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use chrono::TimeDelta;
+use futures_util::StreamExt;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, SET_COOKIE};
 use http::{HeaderMap, Method, Request, StatusCode};
 use salvor::accounts::service as accounts;
@@ -16,6 +17,7 @@ use salvor::core::Core;
 use salvor::http::AppState;
 use salvor_domain::account::{Actor, Role};
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 /// The volume `uploads` lies in `files/`, its copies `local` and `offsite` in `copies/…`.
@@ -44,8 +46,12 @@ url_patterns = ["https://{site}.example.com/files/{path}"]
 
 pub const PASSWORD: &str = "correct horse battery";
 
+/// For what must come, and soon.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
 pub struct TestApp {
     pub core: Core,
+    pub state: AppState,
     router: Router,
     folder: TempDir,
     /// Microseconds that this Salvor's clock is ahead of the system's.
@@ -77,8 +83,9 @@ impl TestApp {
             Clock::from_fn(move || system.now() + TimeDelta::microseconds(ahead.load(Ordering::SeqCst)))
         };
         let core = Core::open(config, clock).await.unwrap();
-        let router = salvor::routes::router(AppState::new(core.clone()));
-        Self { core, router, folder, ahead }
+        let state = AppState::open(core.clone(), CancellationToken::new()).await.unwrap();
+        let router = salvor::routes::router(state.clone());
+        Self { core, state, router, folder, ahead }
     }
 
     pub async fn close(&self) {
@@ -108,6 +115,13 @@ impl TestApp {
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, 64 << 20).await.unwrap().to_vec();
         Reply { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// Opens an event stream.
+    pub async fn stream(&self, request: Request<Body>) -> Stream {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        Stream { body: response.into_body().into_data_stream(), text: String::new() }
     }
 
     pub async fn get(&self, path: &str) -> Reply {
@@ -172,6 +186,41 @@ impl TestApp {
             None => request,
         };
         self.send(request.body(fields.to_owned().into()).unwrap()).await
+    }
+}
+
+/// An event stream that is being read.
+pub struct Stream {
+    body: BodyDataStream,
+    text: String,
+}
+
+impl Stream {
+    /// The next message, without comments; panics when there is none within a few seconds.
+    pub async fn message(&mut self) -> String {
+        loop {
+            if let Some((message, rest)) = self.text.split_once("\n\n") {
+                let (message, rest) = (message.to_owned(), rest.to_owned());
+                self.text = rest;
+                if !message.starts_with(':') {
+                    return message + "\n";
+                }
+            } else {
+                let next = tokio::time::timeout(PATIENCE, self.body.next()).await;
+                let bytes = next.expect("a message in time").expect("a message before the end").unwrap();
+                self.text.push_str(std::str::from_utf8(&bytes).unwrap());
+            }
+        }
+    }
+
+    /// What comes until the end.
+    pub async fn rest(mut self) -> String {
+        while let Some(bytes) =
+            tokio::time::timeout(PATIENCE, self.body.next()).await.expect("an end in time")
+        {
+            self.text.push_str(std::str::from_utf8(&bytes.unwrap()).unwrap());
+        }
+        self.text
     }
 }
 

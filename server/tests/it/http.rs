@@ -1,0 +1,168 @@
+//! What holds for every route: who may call it, from where, and what a problem looks like.
+
+use axum::body::Body;
+use http::header::{AUTHORIZATION, COOKIE};
+use http::{Method, Request};
+use salvor::http::permissions::{Access, TABLE};
+use salvor_domain::account::Role;
+
+use crate::support::Reply;
+
+/// A request that fits the pattern of a row.
+fn address(pattern: &str) -> String {
+    let id = "00000000-0000-7000-8000-000000000001";
+    pattern
+        .replace("/jobs/{id}/{control}", &format!("/jobs/{id}/pause"))
+        .replace("{id}", id)
+        .replace("{name}", "uploads")
+        .replace("{number}", "1")
+        .replace("{line}", "1")
+        .replace("{secret}", "0123")
+        .replace("{*any}", "x")
+        .replace("{*path}", "x")
+}
+
+/// No route has this pattern yet.
+fn is_not_there(reply: &Reply) -> bool {
+    reply.status == 404 && reply.text().contains("There is nothing at this address.")
+}
+
+on_both_engines! {
+    async fn each_role_may_do_its_part_of_the_table(app: &TestApp) {
+        for role in Role::ALL {
+            let token = app.token(*role).await;
+            for (method, pattern, access) in TABLE.iter().filter(|(_, pattern, _)| *pattern != "/api/v1/events") {
+                let reply = app.call(&token, method.clone(), &address(pattern), None).await;
+                if is_not_there(&reply) {
+                    continue;
+                }
+                match access {
+                    Access::Session(permission) if !role.may(*permission) => {
+                        assert_eq!(reply.status, 403, "{role}: {method} {pattern}");
+                    }
+                    _ => assert!(
+                        !matches!(reply.status.as_u16(), 401 | 403),
+                        "{role}: {method} {pattern}: {}",
+                        reply.status
+                    ),
+                }
+            }
+        }
+        for (method, pattern, access) in TABLE {
+            let request = Request::builder().method(method).uri(address(pattern)).body(Body::empty()).unwrap();
+            let reply = app.send(request).await;
+            if is_not_there(&reply) {
+                continue;
+            }
+            let is_page = *method == Method::GET && pattern.starts_with("/console");
+            match access {
+                Access::Session(_) if is_page => {
+                    assert_eq!(reply.status, 303, "{pattern}");
+                    assert!(reply.header("location").starts_with("/console/sign-in?next="), "{pattern}");
+                }
+                Access::Session(_) => assert_eq!(reply.status, 401, "{method} {pattern}"),
+                Access::Public => assert_ne!(reply.status, 401, "{method} {pattern}"),
+            }
+        }
+    }
+
+    async fn signing_in_and_out_with_a_browser(app: &TestApp) {
+        app.add_user("ann@example.com", Role::Operator).await;
+        let form = |password: &str| format!("email=Ann%40example.com&password={password}&next=%2Fconsole%2Fjobs");
+        let wrong = app.form(None, "/console/do/sign_in", &form("no")).await;
+        assert_eq!(wrong.status, 303);
+        assert!(wrong.header("location").contains("problem=") && wrong.session().is_none());
+        let unknown = app.form(None, "/console/do/sign_in", "email=bob%40example.com&password=no&next=%2Fconsole%2Fjobs").await;
+        assert_eq!(unknown.header("location"), wrong.header("location"), "nobody learns who has an account");
+
+        let right = app.form(None, "/console/do/sign_in", &form("correct+horse+battery")).await;
+        assert_eq!((right.status.as_u16(), right.header("location")), (303, "/console/jobs"));
+        let cookie = right.header("set-cookie");
+        for part in ["HttpOnly", "SameSite=Lax", "Path=/"] {
+            assert!(cookie.contains(part), "{cookie}");
+        }
+        let session = right.session().unwrap();
+        assert_eq!(app.form(Some(&session), "/console/do/set_password", "password=short").await.status, 303);
+
+        let out = app.form(Some(&session), "/console/do/sign_out", "").await;
+        assert_eq!(out.status, 303);
+        assert_eq!(app.page(&session, "/api/v1/events").await.status, 401, "the session has ended on the server");
+    }
+
+    async fn a_link_is_used_up_by_a_post_only(app: &TestApp) {
+        let link = salvor::accounts::service::first_link(&app.core).await.unwrap().unwrap();
+        let path = link.strip_prefix("http://salvor.test").unwrap();
+        app.get(path).await;
+        let head = Request::head(path).body(Body::empty()).unwrap();
+        app.send(head).await;
+        let first = app.form(None, path, "").await;
+        assert_eq!((first.status.as_u16(), first.header("location")), (303, "/console/account"));
+        assert!(first.session().is_some());
+        let again = app.form(None, path, "").await;
+        assert!(again.session().is_none() && again.header("location").contains("problem="));
+    }
+
+    async fn too_many_failed_sign_ins_wait(app: &TestApp) {
+        app.add_user("ann@example.com", Role::Operator).await;
+        for _ in 0..10 {
+            assert_eq!(app.form(None, "/console/do/sign_in", "email=ann%40example.com&password=no").await.status, 303);
+        }
+        let right = "email=ann%40example.com&password=correct+horse+battery";
+        let refused = app.form(None, "/console/do/sign_in", right).await;
+        refused.problem(429);
+        assert!(refused.header("retry-after").parse::<u64>().unwrap() > 200);
+        app.advance(chrono::TimeDelta::minutes(6));
+        assert!(app.form(None, "/console/do/sign_in", right).await.session().is_some());
+    }
+
+    async fn another_sites_page_cannot_act(app: &TestApp) {
+        let session = app.session(Role::Admin).await;
+        for (name, value) in [("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")] {
+            let request = Request::post("/console/do/sign_out").header(COOKIE, &session).header(name, value);
+            app.send(request.body(Body::empty()).unwrap()).await.problem(403);
+        }
+        assert_ne!(app.page(&session, "/api/v1/events?after=x").await.status, 401, "the session still holds");
+    }
+
+    async fn problems_are_documents_for_programs_and_pages_for_people(app: &TestApp) {
+        let document = app.get("/nowhere").await.problem(404);
+        assert_eq!(document["type"], "about:blank");
+        let request = Request::get("/nowhere").header("accept", "text/html,*/*").body(Body::empty()).unwrap();
+        let page = app.send(request).await;
+        assert_eq!(page.status, 404);
+        assert!(page.header("content-type").starts_with("text/html") && page.text().contains("<h1"));
+        assert!(page.header("content-security-policy").contains("frame-ancestors 'none'"));
+        let unsigned = app.get("/api/v1/events").await;
+        unsigned.problem(401);
+        assert_eq!(unsigned.header("www-authenticate"), "Bearer");
+        let token = app.token(Role::Admin).await;
+        let method = app.call(&token, Method::DELETE, "/healthz", None).await;
+        method.problem(405);
+        assert_eq!(app.get("/healthz").await.header("x-content-type-options"), "nosniff");
+        assert_eq!(app.get("/tickets/0123").await.header("referrer-policy"), "no-referrer");
+        let large = Request::post("/console/do/sign_in").header("content-length", "3000000");
+        app.send(large.body(Body::empty()).unwrap()).await.problem(413);
+    }
+
+    async fn the_feed_resumes_after_the_last_event(app: &TestApp) {
+        let token = app.token(Role::Viewer).await;
+        app.state.feed.step(&app.core).await.unwrap();
+        let request = |name: &str, value: &str| {
+            let request = Request::get("/api/v1/events").header(AUTHORIZATION, format!("Bearer {token}"));
+            request.header(name, value).body(Body::empty()).unwrap()
+        };
+        app.send(request("last-event-id", "x")).await.problem(422);
+        let mut all = app.stream(request("last-event-id", "0")).await;
+        let first = all.message().await;
+        assert!(first.contains("id: 1\n") && first.contains("account.token_created"), "{first}");
+        let mut from_now = app.stream(request("accept", "text/event-stream")).await;
+        app.add_user("ann@example.com", Role::Operator).await;
+        app.state.feed.step(&app.core).await.unwrap();
+        for stream in [&mut all, &mut from_now] {
+            let message = stream.message().await;
+            assert!(message.contains("id: 2\n") && message.contains("account.user_added"), "{message}");
+        }
+        app.state.stop.cancel();
+        assert_eq!(all.rest().await, "", "a stop ends the streams");
+    }
+}
