@@ -1,1 +1,46 @@
+//! Salvor's bytes: walk, hash, read from copies, write verified files, check, restore, protect.
+//!
+//! What lives here: everything that touches a customer's file. What does not: databases, the web, async, clocks; the
+//! engine is plain threads over directory handles, and whoever calls it decides what to do and records what came of it.
+//!
+//! What must always hold:
+//! - every access goes through a [`Root`], which resolves beneath one folder and follows no symbolic link (I6);
+//! - a file becomes visible whole, verified and without overwriting another one (I3): see [`Sink`];
+//! - nothing is reported as written before a barrier has made it durable (I2): see [`restore_batch`], [`protect_batch`];
+//! - a copy whose bytes do not match is refused and named, and the next one is tried (I5);
+//! - what could not be read is said to be unreadable, never missing and never good (I10).
 
+mod check;
+mod control;
+mod crew;
+mod fault;
+mod hash;
+mod limit;
+mod protect;
+mod restore;
+mod root;
+mod sink;
+mod source;
+mod walk;
+mod xattr;
+
+#[cfg(test)]
+mod testing;
+
+pub use check::{CheckOptions, CheckOutcome, Expected, check_batch, check_file};
+pub use control::{Control, Progress, Stop, Stopped};
+pub use fault::{EngineError, ReadFault, SourceFault, WriteFault, WriteFaultKind, bytes_for_people};
+pub use hash::{Buffer, Hashed, hash_file};
+pub use limit::RateLimit;
+pub use protect::{
+    CopyResult, CopyTarget, Known, ProtectItem, ProtectOptions, ProtectOutcome, ProtectReport, ProtectResult,
+    protect_batch,
+};
+pub use restore::{
+    CopyFault, CopyFaultKind, RestoreItem, RestoreOptions, RestoreOutcome, RestoreReport, RestoreResult,
+    SourceHandle, restore_batch,
+};
+pub use root::{Kind, Listed, Root, Space, Stat};
+pub use sink::{Attrs, Draft, Label, Quarantined, Sealed, Sink};
+pub use source::{FsSource, Opened, Source, SourceStat};
+pub use walk::{Entry, Walk, WalkEvent};

@@ -1,0 +1,199 @@
+//! Rate limits: token buckets for bytes/s and files/s, shared by every thread that draws on the same copy or job.
+//!
+//! Tokens are paid before the caller goes on: whoever draws waits until the bucket has earned what was drawn, in the order
+//! of drawing. An idle bucket saves at most a twentieth of a second's worth, so that no burst follows a pause. A rate may
+//! change at any time; waiting threads notice at once. `Some(0)` lets nothing through until it is changed.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::control::{Control, Stopped};
+
+/// The share of a second's tokens that an idle bucket keeps.
+const BURST: f64 = 0.05;
+/// How long a waiting thread sleeps at most before it looks at its [`Control`] again.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A shared handle: clones draw on the same buckets.
+#[derive(Debug, Clone, Default)]
+pub struct RateLimit(Arc<Buckets>);
+
+#[derive(Debug, Default)]
+struct Buckets {
+    bytes: Bucket,
+    files: Bucket,
+}
+
+impl RateLimit {
+    pub fn unlimited() -> Self {
+        Self::default()
+    }
+
+    pub fn new(bytes_per_second: Option<u64>, files_per_second: Option<u64>) -> Self {
+        let limit = Self::default();
+        limit.set_bytes(bytes_per_second);
+        limit.set_files(files_per_second);
+        limit
+    }
+
+    pub fn bytes(bytes_per_second: u64) -> Self {
+        Self::new(Some(bytes_per_second), None)
+    }
+
+    pub fn set_bytes(&self, bytes_per_second: Option<u64>) {
+        self.0.bytes.set(bytes_per_second);
+    }
+
+    pub fn set_files(&self, files_per_second: Option<u64>) {
+        self.0.files.set(files_per_second);
+    }
+
+    /// Draws `bytes` and waits until they are earned, or until `control` says stop.
+    pub fn take_bytes(&self, bytes: u64, control: &Control) -> Result<(), Stopped> {
+        self.0.bytes.take(bytes, control)
+    }
+
+    pub fn take_file(&self, control: &Control) -> Result<(), Stopped> {
+        self.0.files.take(1, control)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Bucket {
+    /// Lets the usual case, no limit, pass without the lock.
+    limited: AtomicBool,
+    state: Mutex<Option<State>>,
+    changed: Condvar,
+}
+
+/// Both counters only grow: `earned` with time, `drawn` with demand. Who has drawn up to `n` may go when `earned ≥ n`.
+#[derive(Debug)]
+struct State {
+    rate: f64,
+    earned: f64,
+    drawn: f64,
+    at: Instant,
+}
+
+impl State {
+    fn refresh(&mut self) {
+        let now = Instant::now();
+        self.earned += self.rate * now.duration_since(self.at).as_secs_f64();
+        self.earned = self.earned.min(self.drawn + self.rate * BURST);
+        self.at = now;
+    }
+}
+
+impl Bucket {
+    fn set(&self, rate: Option<u64>) {
+        let mut state = self.lock();
+        match (rate, state.as_mut()) {
+            (Some(rate), Some(state)) => {
+                state.refresh();
+                state.rate = rate as f64;
+            }
+            (Some(rate), None) => {
+                *state = Some(State { rate: rate as f64, earned: 0.0, drawn: 0.0, at: Instant::now() });
+            }
+            (None, _) => *state = None,
+        }
+        self.limited.store(state.is_some(), Ordering::Relaxed);
+        self.changed.notify_all();
+    }
+
+    fn take(&self, tokens: u64, control: &Control) -> Result<(), Stopped> {
+        if !self.limited.load(Ordering::Relaxed) {
+            return control.check();
+        }
+        let mut guard = self.lock();
+        let Some(state) = guard.as_mut() else { return control.check() };
+        state.refresh();
+        state.drawn += tokens as f64;
+        let mine = state.drawn;
+        loop {
+            let Some(state) = guard.as_mut() else { return control.check() };
+            state.refresh();
+            // `drawn < mine`: the limit was lifted and set anew meanwhile, and this draw belongs to the old one.
+            if state.earned >= mine || state.drawn < mine {
+                return control.check();
+            }
+            if control.check().is_err() {
+                // Whoever drew later must not wait for what this one will not use.
+                state.earned += tokens as f64;
+                self.changed.notify_all();
+                return Err(Stopped);
+            }
+            let missing = (mine - state.earned) / state.rate;
+            let wait = Duration::try_from_secs_f64(missing).unwrap_or(LOOK).min(LOOK);
+            guard = self.changed.wait_timeout(guard, wait).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<State>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(work: impl FnOnce()) -> f64 {
+        let start = Instant::now();
+        work();
+        start.elapsed().as_secs_f64()
+    }
+
+    #[test]
+    fn two_threads_together_keep_within_three_percent_of_the_rate() {
+        let limit = RateLimit::bytes(10_000_000);
+        let control = Control::new();
+        let took = seconds(|| {
+            std::thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| (0..100).for_each(|_| limit.take_bytes(50_000, &control).unwrap()));
+                }
+            });
+        });
+        let rate = 10_000_000.0 / took;
+        assert!((9_700_000.0..10_300_000.0).contains(&rate), "{rate} bytes/s instead of 10 million");
+    }
+
+    #[test]
+    fn files_have_a_bucket_of_their_own() {
+        let limit = RateLimit::new(None, Some(200));
+        let took = seconds(|| (0..100).for_each(|_| limit.take_file(&Control::new()).unwrap()));
+        assert!((0.485..0.53).contains(&took), "100 files at 200 files/s took {took} s");
+        assert!(seconds(|| limit.take_bytes(u64::MAX, &Control::new()).unwrap()) < 0.1);
+    }
+
+    #[test]
+    fn a_waiting_thread_notices_a_new_rate_and_a_stop() {
+        let limit = RateLimit::bytes(0);
+        let control = Control::new();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| seconds(|| limit.take_bytes(1_000_000, &control).unwrap()));
+            std::thread::sleep(Duration::from_millis(100));
+            limit.set_bytes(Some(10_000_000));
+            assert!((0.18..0.4).contains(&waiting.join().unwrap()));
+        });
+        std::thread::scope(|scope| {
+            limit.set_bytes(Some(1));
+            let waiting = scope.spawn(|| limit.take_bytes(1_000_000, &control));
+            std::thread::sleep(Duration::from_millis(50));
+            control.cancel();
+            assert_eq!(waiting.join().unwrap(), Err(Stopped));
+        });
+        limit.set_bytes(None);
+        assert!(seconds(|| limit.take_bytes(1_000_000, &Control::new()).unwrap()) < 0.1);
+    }
+
+    #[test]
+    fn an_idle_bucket_does_not_save_up_a_burst() {
+        let limit = RateLimit::bytes(1_000_000);
+        std::thread::sleep(Duration::from_millis(300));
+        let took = seconds(|| limit.take_bytes(200_000, &Control::new()).unwrap());
+        assert!(took > 0.14, "200 kB at 1 MB/s took only {took} s");
+    }
+}

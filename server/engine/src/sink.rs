@@ -1,0 +1,457 @@
+//! Writing files so that a half-written one is never visible and a good one never overwritten (I3).
+//!
+//! A [`Draft`] has no name: `O_TMPFILE` in the folder where the file belongs. It is written and hashed, given its mode,
+//! owner and time, and compared with the checksum that it must have; only then is the [`Sealed`] file linked into place,
+//! which the kernel refuses when the name is taken. A crash at any moment leaves either nothing or the whole file. File
+//! systems without `O_TMPFILE` get a hidden name and a rename that does not replace; what a crash leaves of those,
+//! [`Sink::sweep_litter`] removes.
+//!
+//! A file is durable after [`Sink::barrier`], one for a whole batch, or at once after [`Sealed::sync`].
+
+use std::collections::hash_map::RandomState;
+use std::fs::File;
+use std::hash::{BuildHasher, Hasher};
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use rustix::fs::{self, AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
+use rustix::io::Errno;
+use salvor_domain::digest::Digest;
+use salvor_domain::path::{FilePath, OWN_FOLDER};
+
+use crate::control::Control;
+use crate::fault::{EngineError, WriteFault, WriteFaultKind};
+use crate::root::{Folder, Kind, Root, Stat, rename_new, split, stat_at};
+use crate::walk::{Walk, WalkEvent};
+use crate::xattr;
+
+/// A cheap handle for writing beneath a [`Root`]; clones share it.
+#[derive(Debug, Clone)]
+pub struct Sink {
+    root: Arc<Root>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// The user that new files belong to unless told otherwise.
+    user: (u32, u32),
+    without_tmpfile: bool,
+    link_by_proc: AtomicBool,
+    serial: AtomicU64,
+    random: u64,
+}
+
+/// What a file has besides its bytes. Owner and extended attributes are set where that is allowed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Attrs {
+    pub mtime_ns: i64,
+    /// Permission bits; 0644 when unknown. Set-user-id and its like are never set: no customer's file needs them.
+    pub mode: Option<u32>,
+    /// User and group; those of the folder when unknown.
+    pub owner: Option<(u32, u32)>,
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// The name of a folder within the quarantine, for instance a job's id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label(String);
+
+impl Label {
+    pub fn new(label: impl Into<String>) -> Result<Self, EngineError> {
+        let label = label.into();
+        let fits = (1..=64).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+        if fits { Ok(Self(label)) } else { Err(EngineError::BadLabel(label)) }
+    }
+}
+
+/// What became of a file that was to be moved out of the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Quarantined {
+    /// It lies here now, relative to the root.
+    Moved(Vec<u8>),
+    /// Another file has taken the name since it was looked at (or none is there): nothing was moved.
+    Different,
+}
+
+impl Sink {
+    pub fn new(root: Arc<Root>) -> Self {
+        let user = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        // Without /proc there is no way to name a nameless file that works for every user.
+        let without_tmpfile = fs::stat("/proc/self/fd").is_err();
+        Self::with(root, user, without_tmpfile)
+    }
+
+    fn with(root: Arc<Root>, user: (u32, u32), without_tmpfile: bool) -> Self {
+        let shared = Shared {
+            user,
+            without_tmpfile,
+            link_by_proc: AtomicBool::new(false),
+            serial: AtomicU64::new(0),
+            random: RandomState::new().build_hasher().finish(),
+        };
+        Self { root, shared: Arc::new(shared) }
+    }
+
+    /// As on a file system that has no `O_TMPFILE`.
+    #[cfg(test)]
+    pub(crate) fn without_tmpfile(root: Arc<Root>) -> Self {
+        let Shared { user, .. } = *Self::new(Arc::clone(&root)).shared;
+        Self::with(root, user, true)
+    }
+
+    pub fn root(&self) -> &Arc<Root> {
+        &self.root
+    }
+
+    /// Begins a file, making the folders it needs. Nothing is visible until it is linked; dropping it leaves nothing.
+    pub fn draft(&self, path: &FilePath) -> Result<Draft, WriteFault> {
+        self.draft_raw(path).map_err(|errno| self.root.write_fault(Some(path), errno))
+    }
+
+    /// Everything written so far is on the disks when this returns.
+    pub fn barrier(&self) -> Result<(), WriteFault> {
+        self.root.barrier()
+    }
+
+    /// Moves a file to `.salvor/quarantine/LABEL/PATH`, provided it is still the one that `seen` describes. It is never
+    /// deleted and never overwrites an earlier one: a taken place gets `~2` and so on after the label.
+    pub fn quarantine(&self, path: &FilePath, seen: &Stat, label: &Label) -> Result<Quarantined, WriteFault> {
+        self.set_aside(path, seen, label, true)
+    }
+
+    /// As [`Sink::quarantine`], but the file keeps its place as well (a second link), so that a rename over it follows.
+    pub(crate) fn quarantine_link(
+        &self,
+        path: &FilePath,
+        seen: &Stat,
+        label: &Label,
+    ) -> Result<Quarantined, WriteFault> {
+        self.set_aside(path, seen, label, false)
+    }
+
+    /// Removes what interrupted writes left under hidden names (file systems without `O_TMPFILE`, and replacements), as far
+    /// as it is older than `before_ns` (Unix time): younger ones may be at work. Returns how many.
+    pub fn sweep_litter(&self, before_ns: i64, control: &Control) -> Result<u64, WriteFault> {
+        let mut swept = 0;
+        for event in Walk::litter(&self.root) {
+            if control.check().is_err() {
+                break;
+            }
+            let WalkEvent::File(entry) = event else { continue };
+            let old =
+                self.root.stat(&entry.path).ok().flatten().is_some_and(|stat| stat.ctime_ns < before_ns);
+            if old && self.root.remove_file(&entry.path)? {
+                swept += 1;
+            }
+        }
+        Ok(swept)
+    }
+}
+
+/// A file that is being written and has no name yet.
+#[derive(Debug)]
+pub struct Draft {
+    sink: Sink,
+    path: FilePath,
+    folder: Arc<Folder>,
+    file: File,
+    hidden: Hidden,
+    hasher: blake3::Hasher,
+    written: u64,
+}
+
+impl Draft {
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), WriteFault> {
+        self.hasher.update(bytes);
+        self.write_unhashed(bytes)
+    }
+
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Finishes the file. With `expected`, other bytes than those are a [`WriteFaultKind::Mismatch`].
+    pub fn seal(self, attrs: &Attrs, expected: Option<(Digest, u64)>) -> Result<Sealed, WriteFault> {
+        let found = (Digest(*self.hasher.finalize().as_bytes()), self.written);
+        if expected.is_some_and(|expected| expected != found) {
+            return Err(WriteFault::new(
+                WriteFaultKind::Mismatch,
+                "the bytes do not have the checksum that they should have",
+            ));
+        }
+        self.seal_as(attrs, found.0)
+    }
+
+    /// For bytes whose checksum the caller has just worked out.
+    pub(crate) fn write_unhashed(&mut self, bytes: &[u8]) -> Result<(), WriteFault> {
+        (&self.file).write_all(bytes).map_err(|error| {
+            let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+            self.sink.root.write_fault(Some(&self.path), errno)
+        })?;
+        self.written += bytes.len() as u64;
+        Ok(())
+    }
+
+    pub(crate) fn seal_as(self, attrs: &Attrs, digest: Digest) -> Result<Sealed, WriteFault> {
+        self.dress(attrs).map_err(|errno| self.sink.root.write_fault(Some(&self.path), errno))?;
+        Ok(Sealed { digest, draft: self })
+    }
+
+    fn dress(&self, attrs: &Attrs) -> Result<(), Errno> {
+        let owner = attrs.owner.unwrap_or((self.folder.uid, self.folder.gid));
+        if owner != self.sink.shared.user {
+            let (user, group) = (Uid::from_raw(owner.0), Gid::from_raw(owner.1));
+            // Giving files away is root's privilege; a group of one's own is everybody's.
+            if fs::fchown(&self.file, Some(user), Some(group)).is_err() {
+                let _ = fs::fchown(&self.file, None, Some(group));
+            }
+        }
+        fs::fchmod(&self.file, Mode::from_raw_mode(attrs.mode.unwrap_or(0o644) & 0o777))?;
+        xattr::set(&self.file, &attrs.xattrs);
+        let at = Timespec {
+            tv_sec: attrs.mtime_ns.div_euclid(1_000_000_000),
+            tv_nsec: attrs.mtime_ns.rem_euclid(1_000_000_000) as _,
+        };
+        fs::futimens(&self.file, &Timestamps { last_access: at, last_modification: at })
+    }
+}
+
+/// A whole and verified file that has no name yet.
+#[derive(Debug)]
+pub struct Sealed {
+    digest: Digest,
+    draft: Draft,
+}
+
+impl Sealed {
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    pub fn size(&self) -> u64 {
+        self.draft.written
+    }
+
+    /// Gives the file its name. A name that is taken is [`WriteFaultKind::Exists`]; what has it stays untouched, and the
+    /// caller may make room and try again.
+    pub fn link(&mut self) -> Result<(), WriteFault> {
+        let mut linked = self.draft.link_raw(false);
+        if linked == Err(Errno::NOENT) {
+            // The folder was removed meanwhile. A nameless file can still go to a new folder of that name.
+            let path = &self.draft.path;
+            self.draft.sink.root.forget(path.parent());
+            linked = self.draft.sink.root.folder_made(path.parent()).and_then(|folder| {
+                self.draft.folder = folder;
+                self.draft.link_raw(false)
+            });
+        }
+        linked.map_err(|errno| self.fault(errno))
+    }
+
+    /// Gives the file its name in place of the file that has it, atomically. Only for a copy's older version: the
+    /// primary's files are moved to quarantine instead.
+    pub fn replace(&mut self) -> Result<(), WriteFault> {
+        let there = stat_at(&self.draft.folder.handle, self.draft.path.file_name());
+        if let Ok(Stat { kind: Kind::Symlink | Kind::Folder, .. }) = there {
+            return Err(self.fault(Errno::LOOP));
+        }
+        self.draft.link_raw(true).map_err(|errno| self.fault(errno))
+    }
+
+    /// Makes this one file and its name durable now, without waiting for a barrier. Call it after linking.
+    pub fn sync(&self) -> Result<(), WriteFault> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        fs::fsync(&self.draft.file)
+            .and_then(|()| fs::openat(&self.draft.folder.handle, ".", flags, Mode::empty()))
+            .and_then(fs::fsync)
+            .map_err(|errno| self.fault(errno))
+    }
+
+    fn fault(&self, errno: Errno) -> WriteFault {
+        self.draft.sink.root.write_fault(Some(&self.draft.path), errno)
+    }
+}
+
+/// A temporary name that goes away with its draft.
+#[derive(Debug)]
+struct Hidden {
+    folder: Arc<Folder>,
+    name: Option<Vec<u8>>,
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name {
+            let _ = fs::unlinkat(&self.folder.handle, name.as_slice(), AtFlags::empty());
+        }
+    }
+}
+
+const LITTER: &[u8] = b".salvor-tmp-";
+
+/// Whether a name is one of ours for an unfinished file: the prefix and 32 hexadecimal digits.
+pub(crate) fn is_litter(name: &[u8]) -> bool {
+    name.strip_prefix(LITTER).is_some_and(|rest| {
+        rest.len() == 32 && rest.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    })
+}
+
+impl Sink {
+    fn draft_raw(&self, path: &FilePath) -> Result<Draft, Errno> {
+        let mut folder = self.root.folder_made(path.parent())?;
+        let opened = match self.open_draft(&folder) {
+            // The folder was removed after its handle was opened.
+            Err(Errno::NOENT) => {
+                self.root.forget(path.parent());
+                folder = self.root.folder_made(path.parent())?;
+                self.open_draft(&folder)
+            }
+            done => done,
+        };
+        let (file, name) = opened?;
+        Ok(Draft {
+            sink: self.clone(),
+            path: path.clone(),
+            hidden: Hidden { folder: Arc::clone(&folder), name },
+            folder,
+            file,
+            hasher: blake3::Hasher::new(),
+            written: 0,
+        })
+    }
+
+    fn open_draft(&self, folder: &Folder) -> Result<(File, Option<Vec<u8>>), Errno> {
+        let mode = Mode::from_raw_mode(0o600);
+        if !self.shared.without_tmpfile {
+            let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+            match fs::openat(&folder.handle, ".", flags, mode) {
+                Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS) => {}
+                done => return done.map(|file| (File::from(file), None)),
+            }
+        }
+        let name = self.hidden_name();
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = fs::openat(&folder.handle, name.as_slice(), flags, mode)?;
+        Ok((File::from(file), Some(name)))
+    }
+
+    fn hidden_name(&self) -> Vec<u8> {
+        let serial = self.shared.serial.fetch_add(1, Ordering::Relaxed) as u32;
+        let text = format!("{:08x}{:016x}{serial:08x}", std::process::id(), self.shared.random);
+        [LITTER, text.as_bytes()].concat()
+    }
+
+    fn link_nameless(&self, file: &File, folder: &Folder, name: &[u8]) -> Result<(), Errno> {
+        if !self.shared.link_by_proc.load(Ordering::Relaxed) {
+            match fs::linkat(file, "", &folder.handle, name, AtFlags::EMPTY_PATH) {
+                // Older kernels allow this to root only, and say so with ENOENT.
+                Err(Errno::NOENT) if !folder_is_gone(folder) => {
+                    self.shared.link_by_proc.store(true, Ordering::Relaxed);
+                }
+                done => return done,
+            }
+        }
+        let by_proc = format!("/proc/self/fd/{}", file.as_raw_fd());
+        fs::linkat(fs::CWD, by_proc, &folder.handle, name, AtFlags::SYMLINK_FOLLOW)
+    }
+
+    fn set_aside(
+        &self,
+        path: &FilePath,
+        seen: &Stat,
+        label: &Label,
+        move_away: bool,
+    ) -> Result<Quarantined, WriteFault> {
+        self.set_aside_raw(path, seen, label, move_away).map_err(|errno| {
+            let fault = self.root.write_fault(Some(path), errno);
+            WriteFault { reason: format!("it could not be moved to quarantine: {}", fault.reason), ..fault }
+        })
+    }
+
+    fn set_aside_raw(
+        &self,
+        path: &FilePath,
+        seen: &Stat,
+        label: &Label,
+        move_away: bool,
+    ) -> Result<Quarantined, Errno> {
+        let name = path.file_name();
+        let holder = self.root.folder(path.parent())?;
+        match stat_at(&holder.handle, name) {
+            Ok(now) if is_same(&now, seen) => {}
+            Ok(_) | Err(Errno::NOENT) => return Ok(Quarantined::Different),
+            Err(errno) => return Err(errno),
+        }
+        let mut attempt = 1;
+        loop {
+            let place = quarantine_path(label, attempt, path);
+            let (parent, _) = split(&place);
+            let set_aside = self.root.folder_made(parent).and_then(|quarantine| {
+                if move_away {
+                    rename_new(&holder.handle, name, &quarantine.handle, name)?;
+                } else {
+                    fs::linkat(&holder.handle, name, &quarantine.handle, name, AtFlags::empty())?;
+                }
+                let moved = stat_at(&quarantine.handle, name)?;
+                if is_same(&moved, seen) {
+                    return Ok(true);
+                }
+                // Someone put a new file there in the last instant: it must not be the one that disappears.
+                if move_away {
+                    rename_new(&quarantine.handle, name, &holder.handle, name)?;
+                } else {
+                    fs::unlinkat(&quarantine.handle, name, AtFlags::empty())?;
+                }
+                Ok(false)
+            });
+            match set_aside {
+                Ok(true) => return Ok(Quarantined::Moved(place)),
+                Ok(false) | Err(Errno::NOENT) => return Ok(Quarantined::Different),
+                // Taken, or a file quarantined earlier stands where this one needs a folder.
+                Err(Errno::EXIST | Errno::NOTDIR) if attempt < 1000 => attempt += 1,
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+}
+
+impl Draft {
+    fn link_raw(&mut self, over: bool) -> Result<(), Errno> {
+        let name = self.path.file_name();
+        if self.hidden.name.is_none() {
+            if !over {
+                return self.sink.link_nameless(&self.file, &self.folder, name);
+            }
+            let hidden = self.sink.hidden_name();
+            self.sink.link_nameless(&self.file, &self.folder, &hidden)?;
+            self.hidden = Hidden { folder: Arc::clone(&self.folder), name: Some(hidden) };
+        }
+        let Some(hidden) = self.hidden.name.clone() else { return Err(Errno::NOENT) };
+        if over {
+            fs::renameat(&self.hidden.folder.handle, hidden.as_slice(), &self.folder.handle, name)?;
+        } else {
+            rename_new(&self.hidden.folder.handle, &hidden, &self.folder.handle, name)?;
+        }
+        self.hidden.name = None;
+        Ok(())
+    }
+}
+
+fn quarantine_path(label: &Label, attempt: u32, path: &FilePath) -> Vec<u8> {
+    let folder = if attempt == 1 { label.0.clone() } else { format!("{}~{attempt}", label.0) };
+    [OWN_FOLDER, b"/quarantine/", folder.as_bytes(), b"/", path.as_bytes()].concat()
+}
+
+/// A rename changes the ctime, so it is not compared.
+fn is_same(now: &Stat, seen: &Stat) -> bool {
+    let facts = |stat: &Stat| (stat.kind, stat.dev, stat.ino, stat.size, stat.mtime_ns);
+    facts(now) == facts(seen)
+}
+
+fn folder_is_gone(folder: &Folder) -> bool {
+    fs::fstat(&folder.handle).is_ok_and(|stat| stat.st_nlink == 0)
+}

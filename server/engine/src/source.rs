@@ -1,0 +1,174 @@
+//! Where bytes come from: the trait that every copy implements, and the copy that is a folder.
+//!
+//! A source promises nothing about its bytes; whoever reads them compares checksums. It does say whether one file is
+//! missing from it or the whole copy is out of reach, because the first is a finding about a file and the second is not.
+//! Remote sources live with the server, behind the same trait.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use salvor_domain::path::FilePath;
+
+use crate::fault::{ReadFault, SourceFault, io_words};
+use crate::root::{Kind, Root, Stat};
+use crate::xattr;
+
+pub trait Source: Send + Sync {
+    /// The copy's name in the configuration.
+    fn name(&self) -> &str;
+
+    /// What the copy says of a file; [`SourceFault::NotFound`] when it does not hold it.
+    fn stat(&self, path: &FilePath) -> Result<SourceStat, SourceFault>;
+
+    fn open(&self, path: &FilePath) -> Result<Opened, SourceFault>;
+
+    /// Opens for reading from `offset` on. The default reads and drops what comes before.
+    fn open_at(&self, path: &FilePath, offset: u64) -> Result<Opened, SourceFault> {
+        let mut opened = self.open(path)?;
+        let skipped = std::io::copy(&mut opened.reader.by_ref().take(offset), &mut std::io::sink());
+        match skipped {
+            Ok(_) => Ok(opened),
+            Err(error) => Err(SourceFault::Io(io_words(&error))),
+        }
+    }
+
+    /// Whether the copy as a whole can be reached: asked when a read failed. The default believes that it can.
+    fn reachable(&self) -> Result<(), SourceFault> {
+        Ok(())
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SourceStat {
+    pub size: u64,
+    /// Where the copy keeps it.
+    pub mtime_ns: Option<i64>,
+}
+
+/// An open file of a copy, with what the copy knows of it besides its bytes.
+pub struct Opened {
+    pub reader: Box<dyn Read + Send>,
+    pub size: Option<u64>,
+    pub mode: Option<u32>,
+    pub owner: Option<(u32, u32)>,
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Opened {
+    /// A stream of bytes about which nothing else is known.
+    pub fn plain(reader: Box<dyn Read + Send>) -> Self {
+        Self { reader, size: None, mode: None, owner: None, xattrs: Vec::new() }
+    }
+}
+
+/// A copy in a folder.
+#[derive(Debug, Clone)]
+pub struct FsSource {
+    name: String,
+    root: Arc<Root>,
+}
+
+impl FsSource {
+    pub fn new(name: impl Into<String>, root: Arc<Root>) -> Self {
+        Self { name: name.into(), root }
+    }
+
+    pub fn root(&self) -> &Arc<Root> {
+        &self.root
+    }
+
+    fn open_file(&self, path: &FilePath) -> Result<(std::fs::File, Stat), SourceFault> {
+        self.root.open_file(path).map_err(|fault| self.fault(&fault))
+    }
+
+    /// A copy that has been unmounted looks like one that holds nothing: tell them apart.
+    fn fault(&self, fault: &ReadFault) -> SourceFault {
+        match (self.reachable(), fault) {
+            (Err(gone), _) => gone,
+            (Ok(()), ReadFault::NotFound) => SourceFault::NotFound,
+            (Ok(()), other) => SourceFault::Io(other.to_string()),
+        }
+    }
+}
+
+impl Source for FsSource {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn stat(&self, path: &FilePath) -> Result<SourceStat, SourceFault> {
+        match self.root.stat(path) {
+            Ok(Some(Stat { kind: Kind::File, size, mtime_ns, .. })) => {
+                Ok(SourceStat { size, mtime_ns: Some(mtime_ns) })
+            }
+            Ok(Some(other)) => Err(SourceFault::Io(ReadFault::NotAFile(other.kind).to_string())),
+            Ok(None) => Err(self.fault(&ReadFault::NotFound)),
+            Err(fault) => Err(self.fault(&fault)),
+        }
+    }
+
+    fn open(&self, path: &FilePath) -> Result<Opened, SourceFault> {
+        let (file, stat) = self.open_file(path)?;
+        Ok(Opened {
+            size: Some(stat.size),
+            mode: Some(stat.mode),
+            owner: Some((stat.uid, stat.gid)),
+            xattrs: xattr::of(&file),
+            reader: Box::new(file),
+        })
+    }
+
+    fn open_at(&self, path: &FilePath, offset: u64) -> Result<Opened, SourceFault> {
+        let (file, stat) = self.open_file(path)?;
+        rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(offset))
+            .map_err(|errno| self.fault(&ReadFault::Io(errno)))?;
+        let mut opened = Opened::plain(Box::new(file));
+        opened.size = Some(stat.size);
+        Ok(opened)
+    }
+
+    fn reachable(&self) -> Result<(), SourceFault> {
+        self.root.reachable().map_err(SourceFault::Gone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Tree, path};
+
+    fn read(opened: Opened) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        { opened.reader }.read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn a_folder_gives_its_files_whole_or_from_an_offset() {
+        let tree = Tree::new();
+        tree.write("a", b"0123456789");
+        let source = FsSource::new("local", Arc::new(tree.root()));
+        assert_eq!(source.stat(&path("a")).unwrap().size, 10);
+        let opened = source.open(&path("a")).unwrap();
+        assert_eq!(opened.size, Some(10));
+        assert_eq!(read(opened), b"0123456789");
+        assert_eq!(read(source.open_at(&path("a"), 7).unwrap()), b"789");
+    }
+
+    #[test]
+    fn a_missing_file_is_told_from_a_missing_copy() {
+        let tree = Tree::new();
+        tree.write("copy/a", b"x");
+        std::os::unix::fs::symlink("a", tree.at("copy/link")).unwrap();
+        let source = FsSource::new("local", Arc::new(Root::open(&tree.at("copy")).unwrap()));
+        assert_eq!(source.stat(&path("b")).err(), Some(SourceFault::NotFound));
+        assert_eq!(source.open(&path("b")).err(), Some(SourceFault::NotFound));
+        let Err(SourceFault::Io(reason)) = source.open(&path("link")).map(drop) else { panic!() };
+        assert_eq!(reason, "a symbolic link stands where the file should be");
+        std::fs::rename(tree.at("copy"), tree.at("away")).unwrap();
+        assert!(matches!(source.open(&path("b")), Err(SourceFault::Gone(_))));
+        std::fs::create_dir(tree.at("copy")).unwrap();
+        let Err(SourceFault::Gone(why)) = source.stat(&path("b")) else { panic!() };
+        assert!(why.contains("unmounted or replaced"), "{why}");
+    }
+}
