@@ -145,3 +145,6 @@ fn compare(
         Err(fault) => Err(fault),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -165,3 +165,6 @@ pub(crate) fn read_some(reader: &mut impl Read, room: &mut [u8]) -> std::io::Res
 fn read_errno(error: std::io::Error) -> ReadFault {
     ReadFault::Io(Errno::from_io_error(&error).unwrap_or(Errno::IO))
 }
+
+#[cfg(test)]
+mod tests;

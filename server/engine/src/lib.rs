@@ -17,6 +17,7 @@ mod fault;
 mod hash;
 mod limit;
 mod protect;
+mod resolve;
 mod restore;
 mod root;
 mod sink;

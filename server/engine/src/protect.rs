@@ -408,3 +408,6 @@ impl Copying<'_> {
         Ok(CopyResult::Replaced { quarantined })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -518,3 +518,6 @@ fn is_damage(errno: rustix::io::Errno) -> bool {
     use rustix::io::Errno;
     matches!(errno, Errno::IO | Errno::UCLEAN | Errno::BADMSG)
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,7 +23,8 @@ use salvor_domain::path::{FilePath, OWN_FOLDER};
 
 use crate::control::Control;
 use crate::fault::{EngineError, WriteFault, WriteFaultKind};
-use crate::root::{Folder, Kind, Root, Stat, rename_new, split, stat_at};
+use crate::resolve::{Folder, split};
+use crate::root::{Kind, Root, Stat, rename_new, stat_at};
 use crate::walk::{Walk, WalkEvent};
 use crate::xattr;
 
@@ -302,17 +303,18 @@ pub(crate) fn is_litter(name: &[u8]) -> bool {
 
 impl Sink {
     fn draft_raw(&self, path: &FilePath) -> Result<Draft, Errno> {
-        let mut folder = self.root.folder_made(path.parent())?;
-        let opened = match self.open_draft(&folder) {
-            // The folder was removed after its handle was opened.
+        let held = self.root.folder(path.parent());
+        let opened = held.and_then(|folder| self.open_draft(&folder).map(|opened| (folder, opened)));
+        let (folder, (file, name)) = match opened {
+            // There is no such folder yet, or it was removed after its handle was opened.
             Err(Errno::NOENT) => {
                 self.root.forget(path.parent());
-                folder = self.root.folder_made(path.parent())?;
-                self.open_draft(&folder)
+                let folder = self.root.folder_made(path.parent())?;
+                let opened = self.open_draft(&folder)?;
+                (folder, opened)
             }
-            done => done,
+            done => done?,
         };
-        let (file, name) = opened?;
         Ok(Draft {
             sink: self.clone(),
             path: path.clone(),
@@ -349,7 +351,7 @@ impl Sink {
         if !self.shared.link_by_proc.load(Ordering::Relaxed) {
             match fs::linkat(file, "", &folder.handle, name, AtFlags::EMPTY_PATH) {
                 // Older kernels allow this to root only, and say so with ENOENT.
-                Err(Errno::NOENT) if !folder_is_gone(folder) => {
+                Err(Errno::NOENT) if !folder.is_removed() => {
                     self.shared.link_by_proc.store(true, Ordering::Relaxed);
                 }
                 done => return done,
@@ -452,6 +454,5 @@ fn is_same(now: &Stat, seen: &Stat) -> bool {
     facts(now) == facts(seen)
 }
 
-fn folder_is_gone(folder: &Folder) -> bool {
-    fs::fstat(&folder.handle).is_ok_and(|stat| stat.st_nlink == 0)
-}
+#[cfg(test)]
+mod tests;

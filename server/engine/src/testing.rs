@@ -1,6 +1,8 @@
-//! A small tree on disk for a test, and short ways to say things.
+//! A small tree on disk for a test, disks that are full or read-only, and short ways to say things.
 
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use salvor_domain::digest::Digest;
@@ -35,9 +37,12 @@ impl Tree {
 
     /// `false` where a folder or a file is in the way.
     pub(crate) fn try_write(&self, path: &FilePath, content: &[u8]) -> bool {
-        use std::os::unix::ffi::OsStrExt;
         let at = self.0.path().join(std::ffi::OsStr::from_bytes(path.as_bytes()));
         std::fs::create_dir_all(at.parent().unwrap()).is_ok() && std::fs::write(at, content).is_ok()
+    }
+
+    pub(crate) fn link(&self, to: &str, path: &str) {
+        std::os::unix::fs::symlink(to, self.at(path)).unwrap();
     }
 
     pub(crate) fn read(&self, path: &str) -> Vec<u8> {
@@ -45,32 +50,103 @@ impl Tree {
     }
 
     pub(crate) fn set_mtime(&self, path: &str, mtime_ns: i64) {
-        let at = rustix::fs::Timespec {
-            tv_sec: mtime_ns.div_euclid(1_000_000_000),
-            tv_nsec: mtime_ns.rem_euclid(1_000_000_000),
-        };
-        let times = rustix::fs::Timestamps { last_access: at, last_modification: at };
-        rustix::fs::futimens(std::fs::File::open(self.at(path)).unwrap(), &times).unwrap();
+        set_mtime(&self.at(path), mtime_ns);
     }
 
-    /// Every path in the tree, Salvor's own folder included, folders with a `/`.
+    pub(crate) fn mtime(&self, path: &str) -> i64 {
+        use std::os::unix::fs::MetadataExt;
+        let facts = std::fs::metadata(self.at(path)).unwrap();
+        facts.mtime() * 1_000_000_000 + facts.mtime_nsec()
+    }
+
+    /// Every path in the tree but folders, Salvor's own included.
     pub(crate) fn everything(&self) -> Vec<String> {
-        fn visit(folder: &std::path::Path, base: &std::path::Path, all: &mut Vec<String>) {
-            for entry in std::fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                let name = path.strip_prefix(base).unwrap().to_string_lossy().into_owned();
-                if path.is_dir() && !path.is_symlink() {
-                    all.push(format!("{name}/"));
-                    visit(&path, base, all);
-                } else {
-                    all.push(name);
-                }
+        everything(self.0.path())
+    }
+}
+
+pub(crate) fn everything(base: &Path) -> Vec<String> {
+    fn visit(folder: &Path, base: &Path, all: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.is_symlink() {
+                visit(&path, base, all);
+            } else {
+                all.push(path.strip_prefix(base).unwrap().to_string_lossy().into_owned());
             }
         }
-        let mut all = Vec::new();
-        visit(self.0.path(), self.0.path(), &mut all);
-        all.sort();
-        all
+    }
+    let mut all = Vec::new();
+    visit(base, base, &mut all);
+    all.sort();
+    all
+}
+
+pub(crate) fn set_mtime(path: &Path, mtime_ns: i64) {
+    let at = rustix::fs::Timespec {
+        tv_sec: mtime_ns.div_euclid(1_000_000_000),
+        tv_nsec: mtime_ns.rem_euclid(1_000_000_000),
+    };
+    let times = rustix::fs::Timestamps { last_access: at, last_modification: at };
+    rustix::fs::futimens(std::fs::File::open(path).unwrap(), &times).unwrap();
+}
+
+/// A file system of its own, unmounted when dropped. `None`, with a word to the reader, where the privilege is missing.
+pub(crate) struct Mount(PathBuf, #[allow(dead_code)] tempfile::TempDir);
+
+impl Mount {
+    pub(crate) fn tmpfs(options: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        Self::mounted(folder, &["-t", "tmpfs", "-o", options, "salvor-test"])
+    }
+
+    pub(crate) fn ext4(megabytes: u64) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("image");
+        std::fs::File::create(&image).unwrap().set_len(megabytes << 20).unwrap();
+        let made = Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(&image).status();
+        if !made.is_ok_and(|status| status.success()) {
+            eprintln!("skipped: mkfs.ext4 is missing");
+            return None;
+        }
+        let image = image.to_str().unwrap().to_owned();
+        Self::mounted(folder, &["-o", "loop", &image])
+    }
+
+    fn mounted(folder: tempfile::TempDir, what: &[&str]) -> Option<Self> {
+        let at = folder.path().join("mnt");
+        std::fs::create_dir(&at).unwrap();
+        let mounted = Command::new("mount").args(what).arg(&at).output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Self(at, folder));
+        }
+        eprintln!(
+            "skipped: this test mounts a file system of its own and needs the privilege for it (run it as root)"
+        );
+        None
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn sink(&self) -> Sink {
+        Sink::new(Arc::new(Root::open(&self.0).unwrap()))
+    }
+
+    pub(crate) fn remount(&self, option: &str) {
+        let options = format!("remount,{option}");
+        assert!(Command::new("mount").args(["-o", &options]).arg(&self.0).status().unwrap().success());
+    }
+
+    pub(crate) fn unmount_lazily(&self) {
+        assert!(Command::new("umount").arg("-l").arg(&self.0).status().unwrap().success());
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
     }
 }
 
@@ -80,4 +156,11 @@ pub(crate) fn path(text: &str) -> FilePath {
 
 pub(crate) fn digest(content: &[u8]) -> Digest {
     Digest(*blake3::hash(content).as_bytes())
+}
+
+/// Bytes that do not repeat soon, different for each seed.
+pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
+    bytes
 }
