@@ -92,7 +92,12 @@ pub(crate) fn set_mtime(path: &Path, mtime_ns: i64) {
 }
 
 /// A file system of its own, unmounted when dropped. `None`, with a word to the reader, where the privilege is missing.
-pub(crate) struct Mount(PathBuf, #[allow(dead_code)] tempfile::TempDir);
+pub(crate) struct Mount {
+    at: PathBuf,
+    /// Goes after the file system that is on it.
+    _under: Option<Box<Mount>>,
+    _folder: tempfile::TempDir,
+}
 
 impl Mount {
     pub(crate) fn tmpfs(options: &str) -> Option<Self> {
@@ -113,12 +118,31 @@ impl Mount {
         Self::mounted(folder, &["-o", "loop", &image])
     }
 
+    /// A disk that takes everything and cannot keep it: an ext4 whose device has room for a tenth of what it promises.
+    pub(crate) fn lying() -> Option<Self> {
+        let under = Self::tmpfs("size=6m")?;
+        let image = under.at.join("image");
+        std::fs::File::create(&image).unwrap().set_len(64 << 20).unwrap();
+        let made = Command::new("mkfs.ext4")
+            .args(["-q", "-F", "-m", "0", "-O", "^has_journal"])
+            .arg(&image)
+            .status();
+        if !made.is_ok_and(|status| status.success()) {
+            eprintln!("skipped: mkfs.ext4 is missing");
+            return None;
+        }
+        let mut mount =
+            Self::mounted(tempfile::tempdir().unwrap(), &["-o", "loop", image.to_str().unwrap()])?;
+        mount._under = Some(Box::new(under));
+        Some(mount)
+    }
+
     fn mounted(folder: tempfile::TempDir, what: &[&str]) -> Option<Self> {
         let at = folder.path().join("mnt");
         std::fs::create_dir(&at).unwrap();
         let mounted = Command::new("mount").args(what).arg(&at).output();
         if mounted.is_ok_and(|output| output.status.success()) {
-            return Some(Self(at, folder));
+            return Some(Self { at, _under: None, _folder: folder });
         }
         eprintln!(
             "skipped: this test mounts a file system of its own and needs the privilege for it (run it as root)"
@@ -127,26 +151,26 @@ impl Mount {
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.at
     }
 
     pub(crate) fn sink(&self) -> Sink {
-        Sink::new(Arc::new(Root::open(&self.0).unwrap()))
+        Sink::new(Arc::new(Root::open(&self.at).unwrap()))
     }
 
     pub(crate) fn remount(&self, option: &str) {
         let options = format!("remount,{option}");
-        assert!(Command::new("mount").args(["-o", &options]).arg(&self.0).status().unwrap().success());
+        assert!(Command::new("mount").args(["-o", &options]).arg(&self.at).status().unwrap().success());
     }
 
     pub(crate) fn unmount_lazily(&self) {
-        assert!(Command::new("umount").arg("-l").arg(&self.0).status().unwrap().success());
+        assert!(Command::new("umount").arg("-l").arg(&self.at).status().unwrap().success());
     }
 }
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
+        let _ = Command::new("umount").arg("-l").arg(&self.at).output();
     }
 }
 

@@ -27,7 +27,8 @@ fn small_large_and_empty_files_have_their_checksum() {
 fn a_file_that_changes_while_it_is_read_has_no_checksum() {
     let tree = Tree::new();
     let root = tree.root();
-    let change: [(&str, fn(&Tree)); 3] = [
+    type Change = fn(&Tree);
+    let changes: [(&str, Change); 3] = [
         ("grows", |tree| tree.write("file", &noise(1, 3 * SMALL + 1))),
         ("is cut short", |tree| tree.write("file", &noise(1, 2 * SMALL))),
         ("same size, clock turned back", |tree| {
@@ -35,7 +36,7 @@ fn a_file_that_changes_while_it_is_read_has_no_checksum() {
             tree.set_mtime("file", 1_000);
         }),
     ];
-    for (how, change) in change {
+    for (how, change) in changes {
         tree.write("file", &noise(1, 3 * SMALL));
         tree.set_mtime("file", 1_000);
         let (file, before) = root.open_file(&path("file")).unwrap();

@@ -172,6 +172,27 @@ fn a_full_copy_does_not_keep_the_others_from_their_files() {
 }
 
 #[test]
+fn what_a_copy_does_not_confirm_is_not_called_written() {
+    let Some(mount) = Mount::lying() else { return };
+    let (primary, good) = (Tree::new(), Tree::new());
+    let items: Vec<_> = (0..30)
+        .map(|n| {
+            primary.write(&format!("{n:02}"), &noise(n, 1_000_000));
+            ProtectItem { path: path(&format!("{n:02}")), known: None, copies: vec![0, 1] }
+        })
+        .collect();
+    let lying = CopyTarget { name: "lying".into(), sink: mount.sink(), limit: RateLimit::unlimited() };
+    let report = run(&primary, &[lying, target(&good)], &items);
+    assert_eq!((report.lost_copies[0].0, report.lost_copies[0].1.kind), (0, WriteFaultKind::Io));
+    for outcome in report.outcomes {
+        let [CopyResult::Failed { reason }, CopyResult::Written] = &results(outcome.result)[..] else {
+            panic!()
+        };
+        assert!(reason.contains("the copy did not confirm it: input/output error"), "{reason}");
+    }
+}
+
+#[test]
 fn an_unmounted_copy_is_lost_and_gets_nothing() {
     let Some(mount) = Mount::tmpfs("size=1m") else { return };
     let primary = Tree::new();

@@ -329,6 +329,25 @@ fn a_full_disk_stops_the_batch_and_what_is_there_is_whole() {
 }
 
 #[test]
+fn what_the_disk_does_not_confirm_is_not_called_restored() {
+    let Some(mount) = Mount::lying() else { return };
+    let backup = Tree::new();
+    let items: Vec<_> = (0..30)
+        .map(|n| {
+            let content = noise(n, 1_000_000);
+            backup.write(&format!("{n:02}"), &content);
+            item(&format!("{n:02}"), &content, &[0])
+        })
+        .collect();
+    let report = run(&mount.sink(), &[&backup], &items);
+    assert_eq!(report.fatal.map(|fault| fault.kind), Some(WriteFaultKind::Io));
+    for outcome in report.outcomes {
+        let RestoreResult::Failed { reason } = &outcome.result else { panic!("{outcome:?}") };
+        assert!(reason.contains("the disk did not confirm it: input/output error"), "{reason}");
+    }
+}
+
+#[test]
 fn a_read_only_disk_stops_the_batch_at_once() {
     let Some(mount) = Mount::tmpfs("size=1m") else { return };
     let backup = Tree::new();

@@ -136,7 +136,7 @@ fn quarantine_keeps_every_file_apart_and_moves_only_what_was_seen() {
     assert!(matches!(sink.quarantine(&path("b"), &seen, &label), Ok(Quarantined::Moved(_))));
     tree.write("b/c", b"below");
     let seen = sink.root().stat(&path("b/c")).unwrap().unwrap();
-    let moved = Quarantined::Moved(b".salvor/quarantine/job~2/b/c".to_vec());
+    let moved = Quarantined::Moved(b".salvor/quarantine/job-1~2/b/c".to_vec());
     assert_eq!(sink.quarantine(&path("b/c"), &seen, &label), Ok(moved));
 }
 
