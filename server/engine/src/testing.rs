@@ -111,7 +111,7 @@ impl Mount {
         std::fs::File::create(&image).unwrap().set_len(megabytes << 20).unwrap();
         let made = Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(&image).status();
         if !made.is_ok_and(|status| status.success()) {
-            eprintln!("skipped: mkfs.ext4 is missing");
+            skipped("mkfs.ext4 is missing");
             return None;
         }
         let image = image.to_str().unwrap().to_owned();
@@ -128,7 +128,7 @@ impl Mount {
             .arg(&image)
             .status();
         if !made.is_ok_and(|status| status.success()) {
-            eprintln!("skipped: mkfs.ext4 is missing");
+            skipped("mkfs.ext4 is missing");
             return None;
         }
         let mut mount =
@@ -144,9 +144,7 @@ impl Mount {
         if mounted.is_ok_and(|output| output.status.success()) {
             return Some(Self { at, _under: None, _folder: folder });
         }
-        eprintln!(
-            "skipped: this test mounts a file system of its own and needs the privilege for it (run it as root)"
-        );
+        skipped("this test mounts a file system of its own and needs the privilege for it (run it as root)");
         None
     }
 
@@ -172,6 +170,13 @@ impl Drop for Mount {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("-l").arg(&self.at).output();
     }
+}
+
+/// Past the test harness, which would keep it to itself: a test that tested nothing should be seen.
+pub(crate) fn skipped(why: &str) {
+    use std::io::Write;
+    let name = std::thread::current().name().unwrap_or("a test").to_owned();
+    let _ = writeln!(std::io::stderr(), "skipped {name}: {why}");
 }
 
 pub(crate) fn path(text: &str) -> FilePath {

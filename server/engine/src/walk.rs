@@ -429,8 +429,8 @@ mod tests {
     fn a_folder_that_may_not_be_read_is_an_event() {
         use std::os::unix::fs::PermissionsExt;
         if rustix::process::geteuid().is_root() {
-            eprintln!(
-                "skipped: root may read every folder; run the tests as an ordinary user to see this one"
+            crate::testing::skipped(
+                "root may read every folder; run the tests as an ordinary user to see this one",
             );
             return;
         }

@@ -224,3 +224,34 @@ fn a_stopped_batch_leaves_the_rest_for_later() {
     });
     assert_eq!((copy.everything(), progress.bytes()), (vec![], 0));
 }
+
+#[test]
+fn a_second_reading_that_differs_from_the_first_reaches_no_copy() {
+    let (primary, copy) = (Tree::new(), Tree::new());
+    primary.write("a", &noise(1, 2 * SMALL));
+    let root = primary.root();
+    let (options, control, progress) = (options(), Control::new(), Progress::new());
+    let copies = [target(&copy)];
+    let lost = vec![Mutex::new(None)];
+    let batch = Batch {
+        primary: &root,
+        copies: &copies,
+        options: &options,
+        control: &control,
+        progress: &progress,
+        lost,
+    };
+    let item = ProtectItem { path: path("a"), known: None, copies: vec![0] };
+    // As if the bytes had changed between the readings through a mapping, which moves no clock.
+    let (file, before) = root.open_file(&item.path).unwrap();
+    let hashed = Hashed {
+        digest: digest(b"first reading"),
+        size: before.size,
+        mtime_ns: before.mtime_ns,
+        mode: before.mode,
+    };
+    let copying = Copying { batch: &batch, item: &item, hashed: &hashed, attrs: &Attrs::default() };
+    let written = copying.write_large(vec![(0, Need::New)], &file, &before, &mut Buffer::new());
+    assert_eq!(written, Err(ReadFault::ChangedWhileRead));
+    assert_eq!(copy.everything(), [""; 0]);
+}

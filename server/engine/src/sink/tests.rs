@@ -3,10 +3,14 @@ use std::os::unix::fs::MetadataExt;
 use super::*;
 use crate::testing::{Mount, Tree, digest, everything, noise, path};
 
-/// With nameless files and with hidden names.
-fn both_ways(test: impl Fn(&Tree, &Sink)) {
-    let tree = Tree::new();
-    test(&tree, &tree.sink());
+/// With nameless files, linked by their handle or by /proc, and with hidden names.
+fn all_ways(test: impl Fn(&Tree, &Sink)) {
+    for link_by_proc in [false, true] {
+        let tree = Tree::new();
+        let sink = tree.sink();
+        sink.shared.link_by_proc.store(link_by_proc, Ordering::Relaxed);
+        test(&tree, &sink);
+    }
     let tree = Tree::new();
     test(&tree, &Sink::without_tmpfile(Arc::new(tree.root())));
 }
@@ -24,7 +28,7 @@ fn visible(tree: &Tree) -> Vec<String> {
 
 #[test]
 fn a_file_is_invisible_until_it_is_linked_whole_with_its_attributes() {
-    both_ways(|tree, sink| {
+    all_ways(|tree, sink| {
         for content in [&b""[..], &noise(1, 10_000)] {
             let mut sealed = sealed(sink, "anna/new/a.jpg", content);
             assert_eq!(visible(tree), [""; 0]);
@@ -43,7 +47,7 @@ fn a_file_is_invisible_until_it_is_linked_whole_with_its_attributes() {
 
 #[test]
 fn a_name_that_is_taken_stays_with_its_file() {
-    both_ways(|tree, sink| {
+    all_ways(|tree, sink| {
         tree.write("a", b"good");
         let mut sealed = sealed(sink, "a", b"other");
         assert_eq!(sealed.link().unwrap_err().kind, WriteFaultKind::Exists);
@@ -56,7 +60,7 @@ fn a_name_that_is_taken_stays_with_its_file() {
 
 #[test]
 fn wrong_bytes_never_become_visible_and_nothing_is_left() {
-    both_ways(|tree, sink| {
+    all_ways(|tree, sink| {
         for expected in [(digest(b"right"), 5), (digest(b"wrong"), 6)] {
             let mut draft = sink.draft(&path("a")).unwrap();
             draft.write(b"wrong").unwrap();
@@ -71,7 +75,7 @@ fn wrong_bytes_never_become_visible_and_nothing_is_left() {
 
 #[test]
 fn a_replacement_is_atomic_and_refuses_links_and_folders() {
-    both_ways(|tree, sink| {
+    all_ways(|tree, sink| {
         tree.write("a", b"old");
         sealed(sink, "a", b"new").replace().unwrap();
         assert_eq!((tree.read("a"), tree.everything()), (b"new".to_vec(), vec!["a".to_owned()]));
@@ -87,7 +91,7 @@ fn a_replacement_is_atomic_and_refuses_links_and_folders() {
 
 #[test]
 fn links_in_the_way_are_not_written_through() {
-    both_ways(|tree, sink| {
+    all_ways(|tree, sink| {
         let outside = Tree::new();
         tree.link(outside.at("").to_str().unwrap(), "parent");
         let fault = sink.draft(&path("parent/a")).unwrap_err();
