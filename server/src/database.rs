@@ -216,6 +216,15 @@ impl Tx {
         }
     }
 
+    /// For the end of a `SELECT` of a row that is read to be changed: on PostgreSQL others who want to change it wait; on
+    /// SQLite the whole transaction has the right to write.
+    pub fn for_update(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "",
+            Self::Postgres(_) => " FOR UPDATE",
+        }
+    }
+
     /// The longest path, in bytes, that can be a key: PostgreSQL's index entries end at about a third of a page.
     pub fn longest_path(&self) -> usize {
         match self {

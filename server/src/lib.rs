@@ -15,5 +15,6 @@ pub mod error;
 pub mod events;
 pub mod http;
 pub mod incidents;
+pub mod restore;
 pub mod routes;
 pub mod volumes;

@@ -14,7 +14,7 @@ use tower_http::limit::RequestBodyLimitLayer;
 
 use crate::core::Core;
 use crate::http::{Answer, ApiProblem, AppState, access, feed, guard, idempotency, origin};
-use crate::{accounts, volumes};
+use crate::{accounts, restore, volumes};
 
 pub fn router(state: AppState) -> Router {
     let core = state.core.clone();
@@ -25,6 +25,7 @@ pub fn router(state: AppState) -> Router {
         .route("/api/v1/events", get(feed::events))
         .merge(accounts::http::routes())
         .merge(volumes::http::routes())
+        .merge(restore::http::routes())
         .fallback(async || ApiProblem::not_found())
         .method_not_allowed_fallback(async || ApiProblem::method_not_allowed())
         .layer(DefaultBodyLimit::disable())

@@ -3,6 +3,8 @@
 //! Results go to stdout; progress and the log to stderr. The exit code is part of the contract: 0 all well, 1 it
 //! finished and something is wrong, 2 wrong usage or configuration, 3 it could not run.
 
+mod job;
+mod jobs;
 mod mode;
 mod serve;
 mod token;
@@ -40,6 +42,11 @@ struct Cli {
 enum Command {
     Serve(serve::Args),
     Mode(mode::Args),
+    Protect(jobs::ProtectArgs),
+    Check(jobs::CheckArgs),
+    Restore(jobs::RestoreArgs),
+    #[command(subcommand)]
+    Job(job::Args),
     #[command(subcommand)]
     User(user::Args),
     #[command(subcommand)]
@@ -70,6 +77,10 @@ async fn run(cli: Cli) -> Result<ExitCode, CliError> {
     match cli.command {
         Command::Serve(args) => serve::run(open(config).await?, args).await,
         Command::Mode(args) => mode::run(open(config).await?, args).await,
+        Command::Protect(args) => jobs::protect(open(config).await?, args).await,
+        Command::Check(args) => jobs::check(open(config).await?, args).await,
+        Command::Restore(args) => jobs::restore(open(config).await?, args).await,
+        Command::Job(args) => job::run(open(config).await?, args).await,
         Command::User(args) => user::run(open(config).await?, args).await,
         Command::Token(args) => token::run(open(config).await?, args).await,
     }

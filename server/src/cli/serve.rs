@@ -14,6 +14,7 @@ use super::CliError;
 use crate::accounts::service as accounts;
 use crate::core::Core;
 use crate::http::AppState;
+use crate::restore::Worker;
 use crate::routes;
 
 /// What is under way when Salvor is told to stop has this long; jobs go on where they were after the next start.
@@ -37,6 +38,7 @@ pub async fn run(core: Core, _: Args) -> Result<ExitCode, CliError> {
     let state = AppState::open(core.clone(), stop.clone()).await?;
     tasks.spawn(state.feed.clone().run(core.clone(), stop.clone()));
     tasks.spawn(forget(core.clone(), stop.clone()));
+    tasks.spawn(Worker::run(core.clone(), stop.clone()));
     tasks.spawn(stop_on_signal(stop.clone()));
     let app = routes::router(state).into_make_service_with_connect_info::<SocketAddr>();
 

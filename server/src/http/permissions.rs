@@ -89,6 +89,7 @@ pub const TABLE: &[Row] = &[
     (Method::GET, "/api/v1/jobs/{id}", VIEW),
     (Method::GET, "/api/v1/jobs/{id}/progress", VIEW),
     (Method::POST, "/api/v1/jobs/{id}/{control}", JOBS),
+    (Method::GET, "/api/v1/live", VIEW),
     (Method::GET, "/api/v1/incidents", VIEW),
     (Method::POST, "/api/v1/incidents", INCIDENTS),
     (Method::GET, "/api/v1/incidents/{id}", VIEW),

@@ -142,6 +142,20 @@ pub async fn of_files(
     Ok(found)
 }
 
+/// The first `limit` open findings that this job saw last, in path order.
+pub async fn of_job(
+    tx: &mut Tx,
+    volume_id: i64,
+    job_id: JobId,
+    limit: u32,
+) -> sqlx::Result<Vec<FindingView>> {
+    let sql = sqlx::AssertSqlSafe(format!(
+        "{ROW} WHERE volume_id = $1 AND state = 'open' AND job_id = $2 ORDER BY path, kind LIMIT $3"
+    ));
+    let rows = fetch_all!(tx, Raw, sql, volume_id, job_id.to_string(), i64::from(limit))?;
+    rows.into_iter().map(FindingView::try_from).collect()
+}
+
 /// Open findings by kind.
 pub async fn counts(tx: &mut Tx, volume_id: i64) -> sqlx::Result<FindingCounts> {
     let sql = "SELECT kind, count(*) FROM findings WHERE volume_id = $1 AND state = 'open' GROUP BY kind";

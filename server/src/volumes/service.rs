@@ -111,6 +111,10 @@ pub async fn set_mode(
         summary.push_str(&format!(" (the gate was overridden: {})", open.join("; ")));
     }
     events::record(&mut tx, now, actor, EventKind::ModeChanged, volume, &summary).await?;
+    if to != Mode::Normal {
+        let why = format!("the volume is {to}: {}", after.reason());
+        crate::restore::service::pause_protect(&mut tx, now, before.id, &why).await?;
+    }
     tx.commit().await?;
     core.nudge.notify_one();
     view(core, config).await

@@ -6,5 +6,6 @@ mod support;
 
 mod accounts;
 mod http;
+mod jobs;
 mod tidy;
 mod volumes;

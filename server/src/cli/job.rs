@@ -1,0 +1,106 @@
+//! `salvor job`: see jobs, and give them a word.
+
+use std::process::ExitCode;
+
+use salvor_domain::ids::JobId;
+use salvor_domain::job::{JobControl, JobReport};
+
+use super::jobs::{as_json, show, work};
+use super::{CliError, actor};
+use crate::core::Core;
+use crate::restore::{report, service};
+
+/// See jobs, and pause, resume, cancel, retry or approve one
+#[derive(Debug, clap::Subcommand)]
+pub enum Args {
+    /// The newest jobs
+    List {
+        /// Only of this volume
+        #[arg(long, value_name = "VOLUME")]
+        volume: Option<String>,
+        /// Only those that have not ended
+        #[arg(long)]
+        active: bool,
+        /// Print a list of JSON objects
+        #[arg(long)]
+        json: bool,
+    },
+    /// One job, with its findings and failures
+    Show(OneArgs),
+    /// Let a job wait; workers stop within a second
+    Pause(OneArgs),
+    /// Let a paused job go on
+    Resume(OneArgs),
+    /// End a job; what it has done stays done
+    Cancel(OneArgs),
+    /// Try again what failed or was left
+    Retry(OneArgs),
+    /// Let a plan that waits be carried out
+    Approve(OneArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct OneArgs {
+    id: String,
+    /// Print the job as one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Do not work on it here: leave that to a running `salvor serve`
+    #[arg(long)]
+    detach: bool,
+}
+
+pub async fn run(core: Core, args: Args) -> Result<ExitCode, CliError> {
+    let (control, one) = match args {
+        Args::List { volume, active, json } => return list(&core, volume.as_deref(), active, json).await,
+        Args::Show(one) => (None, one),
+        Args::Pause(one) => (Some(JobControl::Pause), one),
+        Args::Resume(one) => (Some(JobControl::Resume), one),
+        Args::Cancel(one) => (Some(JobControl::Cancel), one),
+        Args::Retry(one) => (Some(JobControl::Retry), one),
+        Args::Approve(one) => (Some(JobControl::Approve), one),
+    };
+    let id: JobId = one.id.parse().map_err(|why| CliError::Usage(format!("{why}")))?;
+    let Some(control) = control else { return tell(&core, id, one.json).await };
+    service::control(&core, &actor(), id, control).await?;
+    let goes_on = matches!(control, JobControl::Resume | JobControl::Retry | JobControl::Approve);
+    if goes_on && !one.detach {
+        work(&core, id).await?;
+        let report = service::job(&core, id).await?;
+        tell(&core, id, one.json).await?;
+        return Ok(ExitCode::from(report.exit_code()));
+    }
+    tell(&core, id, one.json).await
+}
+
+/// Says how a job is. That it was told is success, whatever is told.
+async fn tell(core: &Core, id: JobId, json: bool) -> Result<ExitCode, CliError> {
+    let report = service::job(core, id).await?;
+    if json {
+        println!("{}", as_json(&report)?);
+    } else {
+        show(core, id, &report).await?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(core: &Core, volume: Option<&str>, active: bool, json: bool) -> Result<ExitCode, CliError> {
+    const MOST: u32 = 50;
+    let reports = service::jobs(core, volume, active, MOST).await?;
+    if json {
+        let text = serde_json::to_string(&reports).map_err(|why| CliError::Failed(why.to_string()))?;
+        println!("{text}");
+    } else if reports.is_empty() {
+        println!("There are no jobs.");
+    }
+    if !json {
+        reports.iter().for_each(|report| println!("{}", line(report)));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn line(report: &JobReport) -> String {
+    let at = report.created_at.format("%Y-%m-%d %H:%M:%S UTC");
+    let (kind, state) = (report.kind, &report.state);
+    format!("{}  {at}  {kind:<8} {:<12} {state:<10} {}", report.job, report.volume, report::sentence(report))
+}

@@ -1,0 +1,279 @@
+//! `salvor protect`, `check`, `restore`: start a job, work on it here, and say what came of it.
+//!
+//! A running `salvor serve` on the same database shares the work; none is needed. Progress goes to stderr (a bar on a
+//! terminal), the result to stdout.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use salvor_app::restore::port::NewJob;
+use salvor_app::volumes::port::FindingView;
+use salvor_domain::finding::FindingKind;
+use salvor_domain::ids::JobId;
+use salvor_domain::job::{JobControl, JobKind, JobReport, JobRequest, Plan};
+use salvor_domain::path::Glob;
+use salvor_domain::units;
+use tokio_util::sync::CancellationToken;
+
+use super::{CliError, actor};
+use crate::core::Core;
+use crate::restore::{Worker, service};
+
+/// How often the bar moves.
+const TICK: Duration = Duration::from_millis(150);
+/// Findings that are named.
+const NAMED: u32 = 100;
+
+/// Copy new and changed files from a volume to its copies
+#[derive(Debug, clap::Args)]
+pub struct ProtectArgs {
+    volume: String,
+    /// Only to this copy (may be repeated)
+    #[arg(long, value_name = "COPY")]
+    to: Vec<String>,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+/// Compare a volume with its catalogue
+#[derive(Debug, clap::Args)]
+pub struct CheckArgs {
+    volume: String,
+    /// Read every byte, not only names, sizes and times
+    #[arg(long)]
+    full: bool,
+    /// Only these paths, such as 'anna/**' (may be repeated)
+    #[arg(long = "path", value_name = "GLOB")]
+    paths: Vec<String>,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+/// Bring missing and corrupt files back from the copies
+#[derive(Debug, clap::Args)]
+pub struct RestoreArgs {
+    volume: String,
+    /// Only from this copy (may be repeated)
+    #[arg(long, value_name = "COPY")]
+    from: Vec<String>,
+    /// Only these paths, such as 'anna/**' (may be repeated)
+    #[arg(long = "path", value_name = "GLOB")]
+    paths: Vec<String>,
+    /// Restore into this folder instead of the volume
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct CommonArgs {
+    /// Say what would be done, and move nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Start the job, print its id, and leave the work to a running `salvor serve`
+    #[arg(long)]
+    detach: bool,
+}
+
+pub async fn protect(core: Core, args: ProtectArgs) -> Result<ExitCode, CliError> {
+    run(core, args.volume, JobRequest::Protect { to: args.to }, args.common).await
+}
+
+pub async fn check(core: Core, args: CheckArgs) -> Result<ExitCode, CliError> {
+    let request = JobRequest::Check { full: args.full, paths: globs(args.paths) };
+    run(core, args.volume, request, args.common).await
+}
+
+pub async fn restore(core: Core, args: RestoreArgs) -> Result<ExitCode, CliError> {
+    let to_folder = args.to.map(absolute).transpose()?;
+    let request =
+        JobRequest::Restore { from: args.from, paths: globs(args.paths), files: Vec::new(), to_folder };
+    run(core, args.volume, request, args.common).await
+}
+
+fn globs(patterns: Vec<String>) -> Vec<Glob> {
+    patterns.into_iter().map(Glob::new).collect()
+}
+
+/// The folder as whoever works on the job will find it, wherever that process was started.
+fn absolute(folder: PathBuf) -> Result<String, CliError> {
+    let shown = folder.display().to_string();
+    let absolute = std::path::absolute(&folder).map_err(|why| CliError::Usage(format!("--to {shown}: {why}")))?;
+    absolute.into_os_string().into_string().map_err(|_| {
+        CliError::Usage(format!("--to {shown}: use a folder whose name is valid UTF-8"))
+    })
+}
+
+async fn run(core: Core, volume: String, request: JobRequest, args: CommonArgs) -> Result<ExitCode, CliError> {
+    let new = NewJob { volume, request, dry_run: args.dry_run, hold: false };
+    let report = service::start(&core, &actor(), new, None).await?;
+    let id: JobId = report.job.parse().map_err(|why| CliError::Failed(format!("{why}")))?;
+    if args.detach {
+        return detached(&report, args.json);
+    }
+    let interrupted = work(&core, id).await?;
+    let report = service::job(&core, id).await?;
+    if args.json {
+        println!("{}", as_json(&report)?);
+    } else {
+        show(&core, id, &report).await?;
+    }
+    if interrupted && report.state == "cancelled" {
+        eprintln!("Stopped. What was done is done; go on with: salvor job retry {id}");
+    }
+    core.db.close().await;
+    Ok(ExitCode::from(report.exit_code()))
+}
+
+/// Starts nothing more: whoever serves does the work.
+fn detached(report: &JobReport, json: bool) -> Result<ExitCode, CliError> {
+    if json {
+        println!("{}", as_json(report)?);
+    } else {
+        println!("{}", report.job);
+        eprintln!("A running `salvor serve` does the work; see: salvor job show {}", report.job);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn as_json(report: &JobReport) -> Result<String, CliError> {
+    serde_json::to_string(report).map_err(|why| CliError::Failed(format!("the report cannot be written: {why}")))
+}
+
+/// Works on the job until it ended; true when the person at the keyboard stopped it.
+pub async fn work(core: &Core, id: JobId) -> Result<bool, CliError> {
+    let stop = CancellationToken::new();
+    let bar = bar();
+    let working = Worker::run_until_ended(core.clone(), id, stop.clone());
+    tokio::pin!(working);
+    let mut interrupted = false;
+    loop {
+        tokio::select! {
+            ended = &mut working => {
+                bar.finish_and_clear();
+                ended?;
+                return Ok(interrupted);
+            }
+            _ = tokio::signal::ctrl_c(), if !interrupted => {
+                interrupted = true;
+                bar.set_message("stopping …");
+                // Ended or paused meanwhile: then there is nothing to cancel.
+                if let Err(error) = service::control(core, &actor(), id, JobControl::Cancel).await {
+                    tracing::debug!(%error, "the job was not cancelled");
+                }
+                stop.cancel();
+            }
+            () = tokio::time::sleep(TICK), if !bar.is_hidden() => {
+                if let Ok(report) = service::job(core, id).await {
+                    advance(&bar, &report);
+                }
+            }
+        }
+    }
+}
+
+fn bar() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} files  {msg}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn advance(bar: &ProgressBar, report: &JobReport) {
+    bar.set_prefix(if report.plan.is_none() { "planning".into() } else { report.kind.to_string() });
+    bar.set_length(report.files.total);
+    bar.set_position(report.files.done + report.files.failed + report.files.skipped);
+    let mut words = vec![format!("{} of {}", units::bytes(report.bytes.done), units::bytes(report.bytes.total))];
+    if let Some(rate) = report.bytes_per_second {
+        words.push(format!("{}/s", units::bytes(rate as u64)));
+    }
+    if let Some(eta) = report.eta {
+        words.push(format!("{} left", units::duration_range(eta.low_seconds, eta.high_seconds)));
+    }
+    bar.set_message(words.join(", "));
+}
+
+/// The result for people.
+pub async fn show(core: &Core, id: JobId, report: &JobReport) -> Result<(), CliError> {
+    println!("{}", headline(report));
+    if let Some(plan) = report.plan.as_ref().filter(|_| report.dry_run || report.state == "planned") {
+        show_plan(report.kind, plan);
+    }
+    let found = service::found(core, id, NAMED).await?;
+    for finding in &found {
+        println!("{}", finding_line(finding));
+    }
+    left_out(report.findings.total(), found.len());
+    for failure in &report.failures {
+        println!("{:<10}  {}: {}", "failed", failure.path, failure.reason);
+    }
+    left_out(report.files.failed, report.failures.len());
+    Ok(())
+}
+
+fn headline(report: &JobReport) -> String {
+    let job = &report.job;
+    match (report.state.as_str(), &report.reason) {
+        ("failed", Some(reason)) => format!("The {} could not run: {reason}.", report.kind),
+        ("paused", Some(reason)) => format!("Paused: {reason}.\nGo on with: salvor job resume {job}"),
+        ("planned", _) => format!("The plan waits for approval: salvor job approve {job}"),
+        ("finished", _) => format!("{}: {}.", report.volume, crate::restore::report::sentence(report)),
+        (state, _) => format!("{} of {}: {state}; {}.", report.kind, report.volume, crate::restore::report::sentence(report)),
+    }
+}
+
+fn show_plan(kind: JobKind, plan: &Plan) {
+    let amount = |files, bytes| format!("{} ({})", units::counted(files, "file", "files"), units::bytes(bytes));
+    println!("  to {}: {}", if kind == JobKind::Check { "look at" } else { "move" }, amount(plan.total.files, plan.total.bytes));
+    for source in &plan.sources {
+        let time = match source.estimate {
+            Some(eta) => units::duration_range(eta.low_seconds, eta.high_seconds),
+            None => "time unknown".to_owned(),
+        };
+        println!(
+            "  from {}: {}, {time} ({})",
+            source.name,
+            amount(source.amount.files, source.amount.bytes),
+            source.basis
+        );
+    }
+    for (count, what) in [
+        (plan.in_place, "in place already"),
+        (plan.newer, "newer on the volume: left alone"),
+        (plan.tombstoned, "deleted by their owners: left alone"),
+        (plan.in_no_copy, "in no copy"),
+    ] {
+        if count > 0 {
+            println!("  {} {what}", units::count(count));
+        }
+    }
+    for path in &plan.in_no_copy_paths {
+        println!("{:<10}  {path}", "in no copy");
+    }
+}
+
+fn finding_line(finding: &FindingView) -> String {
+    let word = finding.kind.as_str();
+    match (finding.kind, finding.detail.as_str()) {
+        (_, "") | (FindingKind::Missing, _) => format!("{word:<10}  {}", finding.path),
+        (_, detail) => format!("{word:<10}  {} ({detail})", finding.path),
+    }
+}
+
+fn left_out(all: u64, named: usize) {
+    let more = all.saturating_sub(named as u64);
+    if named > 0 && more > 0 {
+        println!("… and {}", units::counted(more, "other", "others"));
+    }
+}

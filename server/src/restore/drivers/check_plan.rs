@@ -1,0 +1,324 @@
+//! The first half of every check: names, sizes and times. A quick check is done with it; a full check goes on with the
+//! segments that are cut here, and counts its files there, each once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use salvor_domain::digest::Digest;
+use salvor_domain::finding::{FindingCounts, FindingKind};
+use salvor_domain::job::{ByteCounts, FileCounts, JobRequest, Plan};
+use salvor_domain::path::{FilePath, shown};
+use salvor_domain::progress::Amount;
+use salvor_domain::segment::{SEGMENT_BYTES, SEGMENT_FILES};
+use salvor_domain::units;
+use salvor_domain::volume::FileState;
+use salvor_engine::{Buffer, Entry, Kind, ReadFault, Root, hash_file};
+
+use crate::restore::drivers::Planned;
+use crate::restore::planner::{Merge, Pair, Scope};
+use crate::restore::store::{figures, segments};
+use crate::restore::work::{Halt, Work};
+use crate::volumes::catalogue::{self, CatalogueRow};
+use crate::volumes::findings::{self, NewFinding};
+
+/// Where a file system's own check puts files whose name is lost.
+pub const LOST_AND_FOUND: &[u8] = b"lost+found/";
+/// Pairs that are looked at between two commits.
+const BATCH: u64 = 2_000;
+/// Orphans that are compared with the catalogue; of further ones it is only said that they are there.
+const MOST_ORPHANS: usize = 10_000;
+
+pub async fn plan(work: &Work) -> Result<Planned, Halt> {
+    let JobRequest::Check { full, paths } = &work.job.request else {
+        return Err(Halt::Fail("its request is not a check".into()));
+    };
+    let root = work.volume_root().map_err(Halt::Fail)?;
+    let scope = Scope::new(paths, &[]);
+    let mut merge =
+        Merge::begin(&work.core, work.place.volume.id, root.clone(), &scope, &work.control).await?;
+    let mut look = Look { full: *full, dry: work.job.dry_run, ..Look::default() };
+    look.longest_path = work.core.db.read().await?.longest_path();
+    while let Some(pair) = merge.next().await? {
+        look.at(pair);
+        if look.since_commit >= BATCH {
+            merge.still_there()?;
+            look.record(work).await?;
+        }
+    }
+    look.cut();
+    look.record(work).await?;
+    if !look.dry {
+        look.name_orphans(work, &root).await?;
+    }
+    Ok(look.planned())
+}
+
+#[derive(Default)]
+struct Look {
+    full: bool,
+    dry: bool,
+    longest_path: usize,
+    total: Amount,
+    /// Settled by name, size and time: all files of a quick check.
+    done: u64,
+    since_commit: u64,
+    findings: Vec<NewFinding>,
+    missing: Vec<FilePath>,
+    corrupt: Vec<FilePath>,
+    /// Called missing in the catalogue, and here they are.
+    back: Vec<FilePath>,
+    orphans: Vec<(FilePath, u64)>,
+    range: Option<Range>,
+    ranges: Vec<Range>,
+    ranks: i64,
+    others: u64,
+    too_long: u64,
+    notes: Vec<String>,
+}
+
+/// Neighbours in the catalogue whose bytes one segment will read.
+struct Range {
+    first: FilePath,
+    last: FilePath,
+    amount: Amount,
+}
+
+impl Look {
+    fn at(&mut self, pair: Pair) {
+        self.since_commit += 1;
+        match pair {
+            Pair::Both(row, entry) if row.state == FileState::Tombstone => {
+                if entry.mtime_ns > row.mtime_ns {
+                    self.found(&entry.path, FindingKind::Extra, entry.size, "it was deleted, and uploaded again");
+                }
+            }
+            Pair::Absent(row, _) if row.state == FileState::Tombstone => {}
+            Pair::Both(row, entry) => {
+                self.count(&row);
+                self.compare(&row, &entry);
+            }
+            Pair::Absent(row, Some(reason)) => {
+                self.count(&row);
+                self.found(&row.path, FindingKind::Unreadable, row.size, &reason);
+                self.corrupt.push(row.path);
+            }
+            Pair::Absent(row, None) => {
+                self.count(&row);
+                self.found(&row.path, FindingKind::Missing, row.size, "");
+                if row.state != FileState::Missing {
+                    self.missing.push(row.path);
+                }
+            }
+            Pair::Uncatalogued(entry) => self.uncatalogued(entry),
+            Pair::Other(kind) => self.others += u64::from(kind != Kind::Folder),
+            Pair::Unreadable { path, reason } => {
+                self.notes.push(format!("{} cannot be read: {reason}", shown(&path)));
+            }
+        }
+    }
+
+    fn compare(&mut self, row: &CatalogueRow, entry: &Entry) {
+        if row.state == FileState::Missing {
+            self.back.push(row.path.clone());
+        }
+        if entry.mtime_ns > row.mtime_ns {
+            self.found(&row.path, FindingKind::Changed, entry.size, "");
+        } else if entry.size != row.size {
+            let detail = format!("{} instead of {}", units::bytes(entry.size), units::bytes(row.size));
+            self.found(&row.path, FindingKind::Corrupt, row.size, &detail);
+            self.corrupt.push(row.path.clone());
+        }
+    }
+
+    fn uncatalogued(&mut self, entry: Entry) {
+        if entry.path.as_bytes().len() > self.longest_path {
+            self.too_long += 1;
+        } else if entry.path.as_bytes().starts_with(LOST_AND_FOUND) {
+            self.found(&entry.path, FindingKind::Orphan, entry.size, "");
+            if self.orphans.len() < MOST_ORPHANS {
+                self.orphans.push((entry.path, entry.size));
+            }
+        } else {
+            self.found(&entry.path, FindingKind::Extra, entry.size, "");
+        }
+    }
+
+    fn found(&mut self, path: &FilePath, kind: FindingKind, size: u64, detail: &str) {
+        self.findings.push(NewFinding { path: path.clone(), kind, size, detail: detail.to_owned() });
+    }
+
+    /// One more file of the catalogue; in a full check it goes into a segment.
+    fn count(&mut self, row: &CatalogueRow) {
+        self.total.files += 1;
+        if !self.full {
+            self.done += 1;
+            return;
+        }
+        self.total.bytes += row.size;
+        let range = self.range.get_or_insert_with(|| Range {
+            first: row.path.clone(),
+            last: row.path.clone(),
+            amount: Amount::default(),
+        });
+        range.last.clone_from(&row.path);
+        range.amount.files += 1;
+        range.amount.bytes += row.size;
+        if range.amount.files >= SEGMENT_FILES || range.amount.bytes >= SEGMENT_BYTES {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        self.ranges.extend(self.range.take());
+    }
+
+    async fn record(&mut self, work: &Work) -> Result<(), Halt> {
+        self.since_commit = 0;
+        let findings = std::mem::take(&mut self.findings);
+        let (mut tx, mut job) = work.begin().await?;
+        job.files = self.files();
+        job.bytes.total = self.total.bytes;
+        if !self.dry {
+            let (volume, now) = (work.place.volume.id, work.core.clock.now());
+            findings::report(&mut tx, volume, job.id, now, &findings).await?;
+            figures::add_findings(&mut tx, job.id, &self.counted(&findings)).await?;
+            catalogue::set_state(&mut tx, volume, &self.missing, FileState::Missing).await?;
+            catalogue::set_state(&mut tx, volume, &self.corrupt, FileState::Corrupt).await?;
+            catalogue::set_state(&mut tx, volume, &self.back, FileState::Present).await?;
+            for range in std::mem::take(&mut self.ranges) {
+                segments::insert(&mut tx, job.id, &range.segment(work, self.ranks)).await?;
+                self.ranks += 1;
+            }
+            for note in std::mem::take(&mut self.notes) {
+                work.note(&mut tx, "unreadable", 20, &note).await?;
+            }
+        }
+        for paths in [&mut self.missing, &mut self.corrupt, &mut self.back] {
+            paths.clear();
+        }
+        work.commit(tx, &job).await
+    }
+
+    /// Findings about files that a full check reads later are counted then.
+    fn counted(&self, findings: &[NewFinding]) -> FindingCounts {
+        let mut counts = FindingCounts::default();
+        for finding in findings {
+            let later = !matches!(finding.kind, FindingKind::Extra | FindingKind::Orphan);
+            if !(self.full && later) {
+                counts.add(finding.kind, 1);
+            }
+        }
+        counts
+    }
+
+    /// Says of each orphan where it belongs: by its bytes in a full check, by its size alone in a quick one.
+    async fn name_orphans(&mut self, work: &Work, root: &Arc<Root>) -> Result<(), Halt> {
+        let volume = work.place.volume.id;
+        for orphans in std::mem::take(&mut self.orphans).chunks(200) {
+            let sizes: Vec<u64> = orphans.iter().map(|(_, size)| *size).collect();
+            let mut tx = work.core.db.read().await?;
+            let known = catalogue::with_sizes(&mut tx, volume, &sizes).await?;
+            drop(tx);
+            let candidates: Vec<_> =
+                known.into_iter().filter(|row| row.state == FileState::Missing).collect();
+            let named = if self.full {
+                by_bytes(work, root, orphans.to_vec(), candidates).await?
+            } else {
+                by_size(orphans, &candidates)
+            };
+            let (mut tx, job) = work.begin().await?;
+            findings::report(&mut tx, volume, job.id, work.core.clock.now(), &named).await?;
+            work.commit(tx, &job).await?;
+        }
+        Ok(())
+    }
+
+    fn files(&self) -> FileCounts {
+        FileCounts { total: self.total.files, done: self.done, ..FileCounts::default() }
+    }
+
+    fn planned(self) -> Planned {
+        let what = if self.full {
+            format!("{} to read", units::bytes(self.total.bytes))
+        } else {
+            "names, sizes and times".to_owned()
+        };
+        let mut summary = format!("{}: {what}", units::counted(self.total.files, "file", "files"));
+        if self.others > 0 {
+            let links = units::counted(self.others, "symbolic link or special file", "symbolic links or special files");
+            summary.push_str(&format!("; {links} left out"));
+        }
+        if self.too_long > 0 {
+            let files = units::counted(self.too_long, "file has a path", "files have paths");
+            summary.push_str(&format!("; {files} too long for this database to keep"));
+        }
+        Planned {
+            files: self.files(),
+            bytes: ByteCounts { total: self.total.bytes, done: 0 },
+            plan: Plan { total: self.total, ..Plan::default() },
+            summary,
+        }
+    }
+}
+
+impl Range {
+    fn segment(&self, work: &Work, rank: i64) -> segments::NewSegment<'_> {
+        segments::NewSegment {
+            kind: segments::SegmentKind::Work,
+            rank: work.job.ticket.map_or(0, |_| segments::TICKET_RANK) + rank,
+            range: Some((&self.first, &self.last)),
+            files: self.amount.files,
+            bytes: self.amount.bytes,
+            done_at: None,
+        }
+    }
+}
+
+fn orphan(path: &FilePath, size: u64, detail: String) -> NewFinding {
+    NewFinding { path: path.clone(), kind: FindingKind::Orphan, size, detail }
+}
+
+fn by_size(orphans: &[(FilePath, u64)], candidates: &[CatalogueRow]) -> Vec<NewFinding> {
+    let named = orphans.iter().filter_map(|(path, size)| {
+        let mut fitting = candidates.iter().filter(|row| row.size == *size);
+        let first = fitting.next()?;
+        let detail = match fitting.count() {
+            0 => format!("it may be {}, which is missing and has the same size", first.path),
+            more => format!("it may be {} or one of {more} others of this size", first.path),
+        };
+        Some(orphan(path, *size, detail))
+    });
+    named.collect()
+}
+
+/// Reads the orphans that may be a missing file.
+async fn by_bytes(
+    work: &Work,
+    root: &Arc<Root>,
+    orphans: Vec<(FilePath, u64)>,
+    candidates: Vec<CatalogueRow>,
+) -> Result<Vec<NewFinding>, Halt> {
+    let (root, control) = (root.clone(), work.control.clone());
+    let read = move || {
+        let by_digest: HashMap<Digest, &CatalogueRow> =
+            candidates.iter().map(|row| (row.digest, row)).collect();
+        let mut buffer = Buffer::new();
+        let mut named = Vec::new();
+        for (path, size) in &orphans {
+            if !candidates.iter().any(|row| row.size == *size) {
+                continue;
+            }
+            let detail = match hash_file(&root, path, &mut buffer, &control) {
+                Ok(hashed) => match by_digest.get(&hashed.digest) {
+                    Some(row) => format!("it belongs at {}", row.path),
+                    None => continue,
+                },
+                Err(ReadFault::Stopped(_)) => break,
+                Err(fault) => fault.to_string(),
+            };
+            named.push(orphan(path, *size, detail));
+        }
+        named
+    };
+    work.blocking(read).await.map(|(named, _)| named)
+}

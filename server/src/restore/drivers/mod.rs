@@ -1,0 +1,64 @@
+//! What each kind of job does with its segments: first the one that makes the plan, then those with the work.
+//!
+//! A driver takes a [`Work`](crate::restore::work::Work) and no other input, and may be run again on the same segment after
+//! any interruption: a plan starts over, work goes on with what is not recorded as done.
+
+pub mod check;
+pub mod check_plan;
+pub mod protect;
+pub mod restore;
+pub mod restore_plan;
+
+use salvor_domain::job::{ByteCounts, FileCounts, JobKind, Plan};
+
+use crate::restore::store::segments::{self, SegmentKind};
+use crate::restore::store::{self, Job, figures};
+use crate::restore::work::{Halt, Work};
+
+/// What came of a segment that is done.
+pub enum Outcome {
+    Planned(Box<Planned>),
+    Worked,
+}
+
+/// A plan, and the job's figures as they are when its work begins.
+pub struct Planned {
+    pub plan: Plan,
+    pub files: FileCounts,
+    pub bytes: ByteCounts,
+    /// One sentence for the job's log.
+    pub summary: String,
+}
+
+pub async fn drive(work: &Work) -> Result<Outcome, Halt> {
+    match (work.segment.kind, work.job.kind()) {
+        (SegmentKind::Plan, kind) => {
+            start_over(work).await?;
+            let planned = match kind {
+                JobKind::Check => check_plan::plan(work).await?,
+                JobKind::Protect => protect::plan(work).await?,
+                JobKind::Restore => restore_plan::plan(work).await?,
+            };
+            Ok(Outcome::Planned(Box::new(planned)))
+        }
+        (SegmentKind::Work, kind) => {
+            match kind {
+                JobKind::Check => check::work(work).await?,
+                JobKind::Protect => protect::work(work).await?,
+                JobKind::Restore => restore::work(work).await?,
+            }
+            Ok(Outcome::Worked)
+        }
+    }
+}
+
+/// Forgets what an interrupted plan left.
+async fn start_over(work: &Work) -> Result<(), Halt> {
+    let (mut tx, job) = work.begin().await?;
+    segments::delete_work(&mut tx, job.id).await?;
+    figures::clear(&mut tx, job.id).await?;
+    let fresh = Job { plan: None, files: FileCounts::default(), bytes: ByteCounts::default(), ..job };
+    store::save(&mut tx, &fresh).await?;
+    tx.commit().await?;
+    Ok(())
+}

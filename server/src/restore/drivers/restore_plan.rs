@@ -1,0 +1,335 @@
+//! The plan of a restore: what is asked for, minus what is there and good, by the copy that each file will come from.
+//!
+//! The files of each copy are cut into segments of their own, so that different copies work at the same time. Files that no
+//! copy holds become items that have failed already: a retry asks the copies again.
+
+use std::sync::Arc;
+
+use salvor_domain::finding::{FindingCounts, FindingKind};
+use salvor_domain::job::{ByteCounts, FileCounts, JobRequest, Plan, PlannedSource};
+use salvor_domain::path::FilePath;
+use salvor_domain::progress::{self, Amount, EtaRange, Rate};
+use salvor_domain::segment::{SEGMENT_BYTES, SEGMENT_FILES};
+use salvor_domain::units;
+use salvor_domain::volume::FileState;
+use salvor_engine::{Entry, Root, SourceHandle};
+
+use crate::restore::drivers::Planned;
+use crate::restore::drivers::restore::{Asked, NO_COPY};
+use crate::restore::planner::{Merge, Pair, Scope};
+use crate::restore::store::segments::{self, Item, ItemState, NewSegment, SegmentKind};
+use crate::restore::store::figures;
+use crate::restore::work::{Copy, Halt, Work};
+use crate::volumes::catalogue::CatalogueRow;
+use crate::volumes::findings::{self, NewFinding};
+
+/// Paths of files in no copy that a plan names.
+const NAMED: usize = 100;
+/// Wanted files that are looked for in the copies at a time.
+const BATCH: usize = 1_000;
+
+pub async fn plan(work: &Work) -> Result<Planned, Halt> {
+    let asked = Asked::of(&work.job)?;
+    let JobRequest::Restore { paths, files, .. } = &work.job.request else {
+        return Err(Halt::Fail("its request is not a restore".into()));
+    };
+    let root = match asked.folder {
+        Some(folder) => Root::open(folder).map(Arc::new).map_err(|why| Halt::Fail(why.to_string()))?,
+        None => work.volume_root().map_err(Halt::Fail)?,
+    };
+    let (sources, away) = work.open_sources(|copy| asked.wants(copy));
+    if sources.is_empty() {
+        let why = if away.is_empty() { "the volume has no copy".to_owned() } else { away.join("; ") };
+        return Err(Halt::Fail(format!("there is no copy to restore from: {why}")));
+    }
+    let scope = Scope::new(paths, files);
+    let mut planning = Planning::new(work, asked, sources);
+    let mut merge = Merge::begin(&work.core, work.place.volume.id, root, &scope, &work.control).await?;
+    while let Some(pair) = merge.next().await? {
+        planning.at(pair);
+        if planning.wanted.len() >= BATCH || planning.newer_found.len() >= BATCH {
+            merge.still_there()?;
+            planning.assign().await?;
+            planning.record(false, &[]).await?;
+        }
+    }
+    planning.assign().await?;
+    planning.record(true, &away).await?;
+    Ok(planning.planned())
+}
+
+struct Planning<'a> {
+    work: &'a Work,
+    asked: Asked<'a>,
+    /// With each its place among the volume's copies, and the segment that is being filled.
+    sources: Vec<(usize, SourceHandle, Filling)>,
+    wanted: Vec<(CatalogueRow, bool)>,
+    newer_found: Vec<NewFinding>,
+    lost: Vec<Item>,
+    ready: Vec<Ready>,
+    plan: Plan,
+}
+
+/// The segment of one copy that is being filled, and all that went before it.
+#[derive(Default)]
+struct Filling {
+    items: Vec<Item>,
+    bytes: u64,
+    total: Amount,
+    rank: i64,
+}
+
+/// A segment that is full.
+struct Ready {
+    items: Vec<Item>,
+    bytes: u64,
+    rank: i64,
+}
+
+impl<'a> Planning<'a> {
+    fn new(work: &'a Work, asked: Asked<'a>, sources: Vec<(usize, SourceHandle)>) -> Self {
+        let sources = sources.into_iter().map(|(index, handle)| (index, handle, Filling::default())).collect();
+        let (wanted, newer_found, lost, ready) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { work, asked, sources, wanted, newer_found, lost, ready, plan: Plan::default() }
+    }
+
+    fn at(&mut self, pair: Pair) {
+        match pair {
+            Pair::Both(row, _) if row.state == FileState::Tombstone => {}
+            Pair::Absent(row, _) if row.state == FileState::Tombstone => self.plan.tombstoned += 1,
+            Pair::Absent(row, unreadable) => self.wanted.push((row, unreadable.is_some())),
+            Pair::Both(row, entry) => self.compare(row, &entry),
+            Pair::Uncatalogued(_) | Pair::Other(_) | Pair::Unreadable { .. } => {}
+        }
+    }
+
+    fn compare(&mut self, row: CatalogueRow, entry: &Entry) {
+        let known_corrupt = row.state == FileState::Corrupt && self.asked.folder.is_none();
+        if entry.mtime_ns > row.mtime_ns {
+            self.plan.newer += 1;
+            if self.asked.folder.is_none() {
+                self.newer_found.push(NewFinding {
+                    path: row.path,
+                    kind: FindingKind::Changed,
+                    size: entry.size,
+                    detail: "newer than the catalogue; a restore left it alone".into(),
+                });
+            }
+        } else if entry.size == row.size && entry.mtime_ns == row.mtime_ns && !known_corrupt {
+            self.plan.in_place += 1;
+        } else {
+            self.wanted.push((row, known_corrupt));
+        }
+    }
+
+    /// Gives each wanted file to the first copy that has it.
+    async fn assign(&mut self) -> Result<(), Halt> {
+        let unheld: Vec<FilePath> = self
+            .wanted
+            .iter()
+            .filter(|(row, _)| self.holder(row).is_none())
+            .map(|(row, _)| row.path.clone())
+            .collect();
+        let mut looked_up = self.look_up(unheld).await?.into_iter();
+        for (row, corrupt) in std::mem::take(&mut self.wanted) {
+            let source = match self.holder(&row) {
+                Some(source) => Some(source),
+                None => looked_up.next().flatten(),
+            };
+            let item = Item { path: row.path, size: row.size, corrupt };
+            match source {
+                Some(source) => self.fill(source, item),
+                None => self.lose(item),
+            }
+        }
+        Ok(())
+    }
+
+    /// The first reachable copy that the catalogue knows to hold the file.
+    fn holder(&self, row: &CatalogueRow) -> Option<usize> {
+        self.sources.iter().position(|(index, ..)| self.copy(*index).row.holds(row.holders))
+    }
+
+    fn copy(&self, index: usize) -> &Copy {
+        &self.work.place.copies[index]
+    }
+
+    /// Where the catalogue knows no copy, one may hold the file all the same.
+    async fn look_up(&self, paths: Vec<FilePath>) -> Result<Vec<Option<usize>>, Halt> {
+        if paths.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sources: Vec<_> = self.sources.iter().map(|(_, handle, _)| handle.source.clone()).collect();
+        let look =
+            move || paths.iter().map(|path| sources.iter().position(|source| source.stat(path).is_ok())).collect();
+        tokio::task::spawn_blocking(look).await.map_err(Halt::panicked)
+    }
+
+    fn fill(&mut self, source: usize, item: Item) {
+        let Some((_, _, filling)) = self.sources.get_mut(source) else { return };
+        filling.total.files += 1;
+        filling.total.bytes += item.size;
+        filling.bytes += item.size;
+        filling.items.push(item);
+        if filling.items.len() as u64 >= SEGMENT_FILES || filling.bytes >= SEGMENT_BYTES {
+            self.ready.extend(filling.cut());
+        }
+    }
+
+    fn lose(&mut self, item: Item) {
+        self.plan.in_no_copy += 1;
+        if self.plan.in_no_copy_paths.len() < NAMED {
+            self.plan.in_no_copy_paths.push(item.path.to_string());
+        }
+        self.lost.push(item);
+    }
+
+    /// Writes down what is ready: segments with their items, files that failed already, findings.
+    async fn record(&mut self, at_end: bool, away: &[String]) -> Result<(), Halt> {
+        if at_end {
+            self.ready.extend(self.sources.iter_mut().filter_map(|(_, _, filling)| filling.cut()));
+        }
+        let work = self.work;
+        let (mut tx, mut job) = work.begin().await?;
+        if !job.dry_run {
+            let first_rank = job.ticket.map_or(0, |_| segments::TICKET_RANK);
+            for ready in std::mem::take(&mut self.ready) {
+                let segment = ready.segment(first_rank, None);
+                let id = segments::insert(&mut tx, job.id, &segment).await?;
+                segments::insert_items(&mut tx, id, &ready.items, ItemState::Waiting).await?;
+            }
+            self.record_lost(&mut tx, &job).await?;
+            let now = work.core.clock.now();
+            findings::report(&mut tx, work.place.volume.id, job.id, now, &self.newer_found).await?;
+            let newer = FindingCounts { changed: self.newer_found.len() as u64, ..FindingCounts::default() };
+            figures::add_findings(&mut tx, job.id, &newer).await?;
+        }
+        for reason in away {
+            work.note(&mut tx, reason, 1, reason).await?;
+        }
+        self.ready.clear();
+        self.lost.clear();
+        self.newer_found.clear();
+        (job.files, job.bytes) = self.figures();
+        work.commit(tx, &job).await
+    }
+
+    async fn record_lost(
+        &self,
+        tx: &mut crate::database::Tx,
+        job: &crate::restore::store::Job,
+    ) -> Result<(), Halt> {
+        if self.lost.is_empty() {
+            return Ok(());
+        }
+        let now = self.work.core.clock.now();
+        let lost = Ready {
+            bytes: self.lost.iter().map(|item| item.size).sum(),
+            items: self.lost.clone(),
+            rank: i64::MAX / 2,
+        };
+        let id = segments::insert(tx, job.id, &lost.segment(0, Some(now))).await?;
+        segments::insert_items(tx, id, &lost.items, ItemState::Failed).await?;
+        let failures: Vec<_> =
+            lost.items.into_iter().map(|item| (item.path, NO_COPY.to_owned())).collect();
+        Ok(figures::add_failures(tx, job.id, &failures, now).await?)
+    }
+
+    /// What will be moved.
+    fn total(&self) -> Amount {
+        self.sources.iter().fold(Amount::default(), |sum, (_, _, filling)| Amount {
+            files: sum.files + filling.total.files,
+            bytes: sum.bytes + filling.total.bytes,
+        })
+    }
+
+    fn figures(&self) -> (FileCounts, ByteCounts) {
+        let total = self.total();
+        let lost = self.plan.in_no_copy;
+        let files = FileCounts { total: total.files + lost, failed: lost, ..FileCounts::default() };
+        (files, ByteCounts { total: total.bytes, done: 0 })
+    }
+
+    fn planned(mut self) -> Planned {
+        let (files, bytes) = self.figures();
+        self.plan.total = self.total();
+        let planned = |(index, _, filling): &(usize, SourceHandle, Filling)| {
+            let copy = self.copy(*index);
+            let (estimate, basis) = estimate(copy, filling.total);
+            PlannedSource { name: copy.config.name.clone(), amount: filling.total, estimate, basis }
+        };
+        self.plan.sources =
+            self.sources.iter().filter(|(_, _, filling)| filling.total.files > 0).map(planned).collect();
+        Planned { summary: summary(&self.plan), plan: self.plan, files, bytes }
+    }
+}
+
+impl Filling {
+    fn cut(&mut self) -> Option<Ready> {
+        let items = std::mem::take(&mut self.items);
+        let ready = Ready { bytes: std::mem::take(&mut self.bytes), rank: self.rank, items };
+        self.rank += 1;
+        (!ready.items.is_empty()).then_some(ready)
+    }
+}
+
+impl Ready {
+    fn segment(&self, first_rank: i64, done_at: Option<chrono::DateTime<chrono::Utc>>) -> NewSegment<'_> {
+        NewSegment {
+            kind: SegmentKind::Work,
+            rank: first_rank + self.rank,
+            range: None,
+            files: self.items.len() as u64,
+            bytes: self.bytes,
+            done_at,
+        }
+    }
+}
+
+fn summary(plan: &Plan) -> String {
+    let amount = |amount: &Amount| {
+        format!("{} ({})", units::counted(amount.files, "file", "files"), units::bytes(amount.bytes))
+    };
+    let mut text = match plan.sources.as_slice() {
+        [] => "nothing to restore".to_owned(),
+        sources => sources
+            .iter()
+            .map(|source| format!("{} from {}", amount(&source.amount), source.name))
+            .collect::<Vec<_>>()
+            .join(", "),
+    };
+    for (count, what) in [
+        (plan.in_place, "in place already"),
+        (plan.newer, "newer on the volume and left alone"),
+        (plan.tombstoned, "deleted by their owners"),
+        (plan.in_no_copy, "in no copy"),
+    ] {
+        if count > 0 {
+            text.push_str(&format!("; {} {what}", units::count(count)));
+        }
+    }
+    text
+}
+
+/// How long a copy needs for its part: by what was measured, and not faster than its link.
+fn estimate(copy: &Copy, amount: Amount) -> (Option<EtaRange>, String) {
+    let measured = copy.row.files_per_second.zip(copy.row.bytes_per_second).and_then(|(files, bytes)| {
+        progress::estimate(amount, Rate { files_per_second: files, bytes_per_second: bytes })
+    });
+    let link = copy.config.bandwidth.map(|bandwidth| {
+        let seconds = amount.bytes as f64 / bandwidth.bytes_per_second() as f64;
+        EtaRange { low_seconds: seconds, high_seconds: seconds * 1.1 }
+    });
+    let jobs = u64::try_from(copy.row.measured_jobs).unwrap_or(0);
+    let by_jobs = format!("measured by {}", units::counted(jobs, "job", "jobs"));
+    match (measured, link) {
+        (Some(measured), Some(link)) => {
+            let low_seconds = measured.low_seconds.max(link.low_seconds);
+            let high_seconds = measured.high_seconds.max(link.high_seconds);
+            (Some(EtaRange { low_seconds, high_seconds }), format!("{by_jobs}, within its bandwidth limit"))
+        }
+        (Some(measured), None) => (Some(measured), by_jobs),
+        (None, Some(link)) => (Some(link), "its bandwidth limit".into()),
+        (None, None) => (None, "not measured yet".into()),
+    }
+}

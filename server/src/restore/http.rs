@@ -1,0 +1,144 @@
+//! The API of jobs: `/api/v1/jobs…`, and the two live streams.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Router};
+use futures_util::{Stream, stream};
+use http::StatusCode;
+use salvor_app::restore::port::NewJob;
+use salvor_domain::ids::JobId;
+use salvor_domain::job::{JobControl, JobReport};
+
+use super::live::Live;
+use super::service;
+use crate::core::Core;
+use crate::http::{Answer, ApiProblem, AppState, Caller, Json, Path, Query};
+
+/// Progress is told at most twice a second.
+const PAUSE: Duration = Duration::from_millis(500);
+const LIMIT: u32 = 100;
+
+pub fn routes() -> Router<AppState> {
+    Router::new()
+        .route("/api/v1/jobs", get(list).post(start))
+        .route("/api/v1/jobs/{id}", get(show))
+        .route("/api/v1/jobs/{id}/progress", get(progress))
+        .route("/api/v1/jobs/{id}/{control}", post(control))
+        .route("/api/v1/live", get(live))
+        .layer(Extension(Live::default()))
+}
+
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Filter {
+    volume: Option<String>,
+    /// Only those that have not ended.
+    #[serde(default)]
+    active: bool,
+    limit: Option<u32>,
+}
+
+async fn list(State(core): State<Core>, Query(filter): Query<Filter>) -> Answer<Json<Vec<JobReport>>> {
+    let limit = filter.limit.unwrap_or(LIMIT);
+    Ok(Json(service::jobs(&core, filter.volume.as_deref(), filter.active, limit).await?))
+}
+
+async fn start(
+    State(core): State<Core>,
+    caller: Caller,
+    Json(job): Json<NewJob>,
+) -> Answer<(StatusCode, Json<JobReport>)> {
+    let report = service::start(&core, &caller.actor, job, None).await?;
+    Ok((StatusCode::CREATED, Json(report)))
+}
+
+async fn show(State(core): State<Core>, Path(id): Path<String>) -> Answer<Json<JobReport>> {
+    Ok(Json(service::job(&core, parsed(&id)?).await?))
+}
+
+async fn control(
+    State(core): State<Core>,
+    caller: Caller,
+    Path((id, control)): Path<(String, String)>,
+) -> Answer<Json<JobReport>> {
+    let control: JobControl = control.parse().map_err(|_| ApiProblem::not_found())?;
+    Ok(Json(service::control(&core, &caller.actor, parsed(&id)?, control).await?))
+}
+
+fn parsed(id: &str) -> Result<JobId, ApiProblem> {
+    Ok(id.parse()?)
+}
+
+/// One job's report, whenever it changes, until it has ended. Of a job that has ended already: 204, after which a browser
+/// does not ask again.
+async fn progress(State(core): State<Core>, Path(id): Path<String>) -> Answer<Response> {
+    let id = parsed(&id)?;
+    if ended(&service::job(&core, id).await?) {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    Ok(sse(stream::unfold(Told::default(), move |told| next_report(core.clone(), id, told))))
+}
+
+/// What a listener has been told.
+#[derive(Default)]
+struct Told {
+    json: String,
+    at_end: bool,
+}
+
+async fn next_report(core: Core, id: JobId, told: Told) -> Option<(Result<Event, Infallible>, Told)> {
+    if told.at_end {
+        return None;
+    }
+    loop {
+        // A database that is away for a moment is waited for; the stream's comments keep the connection.
+        if let Ok(report) = service::job(&core, id).await
+            && let Ok(json) = serde_json::to_string(&report)
+            && json != told.json
+        {
+            if !told.json.is_empty() {
+                tokio::time::sleep(PAUSE).await;
+            }
+            return Some((Ok(Event::default().data(&json)), Told { json, at_end: ended(&report) }));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn ended(report: &JobReport) -> bool {
+    matches!(report.state.as_str(), "finished" | "failed" | "cancelled")
+}
+
+/// The jobs that have not ended, whenever one changes. All listeners share one look at the database.
+async fn live(State(core): State<Core>, Extension(live): Extension<Live>) -> Response {
+    sse(stream::unfold(None, move |told| next_list(core.clone(), live.clone(), told)))
+}
+
+type List = std::sync::Arc<str>;
+
+async fn next_list(core: Core, live: Live, told: Option<List>) -> Option<(Result<Event, Infallible>, Option<List>)> {
+    loop {
+        if told.is_some() {
+            tokio::time::sleep(PAUSE).await;
+        }
+        match live.jobs(&core).await {
+            Ok(list) if told.as_ref() != Some(&list) => {
+                return Some((Ok(Event::default().data(&*list)), Some(list)));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, "the live list of jobs could not be read");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+fn sse(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
+    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
+}

@@ -1,0 +1,49 @@
+//! Jobs: check, protect, restore. The slice's tables are `jobs`, `segments`, `items` and those named `job_…`.
+//!
+//! The way of a job: [`service`] stores it, [`worker`] leases its segments, [`drivers`] plan and do them with the engine,
+//! [`report`] says how it is. [`planner`] is the merge of volume and catalogue that all plans share. What a file is and
+//! which copies hold it is the business of `volumes`.
+
+pub mod drivers;
+pub mod http;
+mod live;
+pub mod planner;
+pub mod report;
+pub mod service;
+pub mod store;
+pub mod work;
+pub mod worker;
+
+use async_trait::async_trait;
+use salvor_app::problem::Problem;
+use salvor_app::restore::port::{JobView, JobsPort, NewJob};
+use salvor_domain::account::Actor;
+use salvor_domain::ids::JobId;
+use salvor_domain::job::{JobControl, JobReport};
+
+pub use worker::Worker;
+
+use crate::core::Core;
+
+/// The port of this slice.
+#[derive(Clone)]
+pub struct Jobs(pub Core);
+
+#[async_trait]
+impl JobsPort for Jobs {
+    async fn jobs(&self, volume: Option<&str>, active: bool, limit: u32) -> Result<Vec<JobReport>, Problem> {
+        Ok(service::jobs(&self.0, volume, active, limit).await?)
+    }
+
+    async fn job(&self, id: JobId) -> Result<JobView, Problem> {
+        Ok(service::view(&self.0, id).await?)
+    }
+
+    async fn start(&self, actor: &Actor, job: NewJob) -> Result<JobReport, Problem> {
+        Ok(service::start(&self.0, actor, job, None).await?)
+    }
+
+    async fn control(&self, actor: &Actor, id: JobId, control: JobControl) -> Result<JobReport, Problem> {
+        Ok(service::control(&self.0, actor, id, control).await?)
+    }
+}

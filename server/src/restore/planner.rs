@@ -1,0 +1,352 @@
+//! What is on the volume beside what should be: two streams in byte order, merged in bounded memory.
+//!
+//! The walk runs on a thread of its own and feeds a short channel; the catalogue comes in pages. Every plan and every check
+//! is a loop over [`Merge::next`]. Invariant: a file is called absent only where its folder could be read; whoever acts on
+//! many absent files asks [`Merge::still_there`] first, since an unmounted volume looks like an empty one.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use salvor_domain::path::{FilePath, Glob};
+use salvor_engine::{Control, Entry, Kind, ReadFault, Root, Walk, WalkEvent};
+use tokio::sync::mpsc;
+
+use crate::core::Core;
+use crate::restore::work::Halt;
+use crate::volumes::catalogue::{self, CatalogueRow};
+
+/// Which files a job is about.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    globs: Vec<Glob>,
+    /// In path order.
+    files: Vec<FilePath>,
+}
+
+impl Scope {
+    pub fn new(globs: &[Glob], files: &[FilePath]) -> Self {
+        let mut files = files.to_vec();
+        files.sort_unstable();
+        files.dedup();
+        Self { globs: globs.to_vec(), files }
+    }
+
+    pub fn is_everything(&self) -> bool {
+        self.globs.is_empty() && self.files.is_empty()
+    }
+
+    pub fn contains(&self, path: &[u8]) -> bool {
+        self.is_everything()
+            || self.globs.iter().any(|glob| glob.matches(path))
+            || self.files.binary_search_by(|file| file.as_bytes().cmp(path)).is_ok()
+    }
+
+    /// The files, when the scope is nothing but files: then nobody has to walk.
+    fn only_files(&self) -> Option<&[FilePath]> {
+        (self.globs.is_empty() && !self.files.is_empty()).then_some(&self.files)
+    }
+
+    /// The folder that holds everything in the scope, as far as a single pattern tells.
+    fn folder(&self) -> Option<FilePath> {
+        let [glob] = self.globs.as_slice() else { return None };
+        if !self.files.is_empty() {
+            return None;
+        }
+        let pattern = glob.as_str();
+        let literal = &pattern[..pattern.find(['*', '?']).unwrap_or(pattern.len())];
+        FilePath::new(&literal.as_bytes()[..literal.rfind('/')?]).ok()
+    }
+}
+
+/// One path, as the catalogue and the folder have it.
+#[derive(Debug)]
+pub enum Pair {
+    Both(CatalogueRow, Entry),
+    /// Not there; or, with the reason, it cannot be said whether it is.
+    Absent(CatalogueRow, Option<String>),
+    /// On the volume only.
+    Uncatalogued(Entry),
+    /// A symbolic link or a special file.
+    Other(Kind),
+    /// Something uncatalogued that could not be read: a folder, or a file.
+    Unreadable {
+        path: Vec<u8>,
+        reason: String,
+    },
+}
+
+pub struct Merge {
+    root: Arc<Root>,
+    catalogue: Pages,
+    found: Found,
+    ready: VecDeque<Pair>,
+    /// Folders that could not be read, with the reason.
+    unreadable: Vec<(Vec<u8>, String)>,
+}
+
+impl Merge {
+    /// Of the volume's catalogue with the tree under `root`.
+    pub async fn begin(
+        core: &Core,
+        volume_id: i64,
+        root: Arc<Root>,
+        scope: &Scope,
+        control: &Control,
+    ) -> Result<Self, Halt> {
+        if let Some(files) = scope.only_files() {
+            let ready = listed(core, volume_id, &root, files).await?;
+            let (catalogue, found) = (Pages::none(core, volume_id), Found::none());
+            return Ok(Self { root, catalogue, found, ready, unreadable: Vec::new() });
+        }
+        let folder = scope.folder();
+        let found = Found::walk(root.clone(), folder.clone(), scope.clone(), control.clone());
+        let catalogue = Pages::new(core, volume_id, folder, scope.clone());
+        Ok(Self { root, catalogue, found, ready: VecDeque::new(), unreadable: Vec::new() })
+    }
+
+    /// Whether the folder is still the one that was opened.
+    pub fn still_there(&self) -> Result<(), Halt> {
+        self.root.reachable().map_err(Halt::Fail)
+    }
+
+    pub async fn next(&mut self) -> Result<Option<Pair>, Halt> {
+        if let Some(pair) = self.ready.pop_front() {
+            return Ok(Some(pair));
+        }
+        loop {
+            if let Some(WalkEvent::Unreadable { path, folder: true, reason }) = self.found.peek().await? {
+                if path.is_empty() {
+                    return Err(Halt::Fail(format!("the volume's folder cannot be read: {reason}")));
+                }
+                self.unreadable.push(([path.as_slice(), b"/"].concat(), reason.clone()));
+                let (path, reason) = (path.clone(), reason.clone());
+                self.found.take();
+                return Ok(Some(Pair::Unreadable { path, reason }));
+            }
+            let row = self.catalogue.peek().await?;
+            let event = self.found.peek().await?;
+            let order = match (row, event) {
+                (None, None) => {
+                    self.still_there()?;
+                    return Ok(None);
+                }
+                (Some(_), None) => std::cmp::Ordering::Less,
+                (None, Some(_)) => std::cmp::Ordering::Greater,
+                (Some(row), Some(event)) => row.path.as_bytes().cmp(event_path(event)),
+            };
+            let row = if order.is_le() { self.catalogue.take() } else { None };
+            let event = if order.is_ge() { self.found.take() } else { None };
+            if let Some(pair) = self.paired(row, event) {
+                return Ok(Some(pair));
+            }
+        }
+    }
+
+    fn paired(&mut self, row: Option<CatalogueRow>, event: Option<WalkEvent>) -> Option<Pair> {
+        Some(match (row, event) {
+            (Some(row), Some(WalkEvent::File(entry))) => Pair::Both(row, entry),
+            (Some(row), Some(WalkEvent::Unreadable { reason, .. })) => Pair::Absent(row, Some(reason)),
+            // A link or a folder where the file should be: the file is not there.
+            (Some(row), Some(WalkEvent::Other { .. }) | None) => {
+                let hidden =
+                    self.unreadable.iter().find(|(folder, _)| row.path.as_bytes().starts_with(folder));
+                let reason = hidden.map(|(_, reason)| format!("its folder cannot be read: {reason}"));
+                Pair::Absent(row, reason)
+            }
+            (None, Some(WalkEvent::File(entry))) => Pair::Uncatalogued(entry),
+            (None, Some(WalkEvent::Other { kind, .. })) => Pair::Other(kind),
+            (None, Some(WalkEvent::Unreadable { path, reason, .. })) => Pair::Unreadable { path, reason },
+            (None, None) => return None,
+        })
+    }
+}
+
+fn event_path(event: &WalkEvent) -> &[u8] {
+    match event {
+        WalkEvent::File(entry) => entry.path.as_bytes(),
+        WalkEvent::Other { path, .. } | WalkEvent::Unreadable { path, .. } => path,
+    }
+}
+
+/// A few files are looked up one by one.
+async fn listed(
+    core: &Core,
+    volume_id: i64,
+    root: &Arc<Root>,
+    files: &[FilePath],
+) -> Result<VecDeque<Pair>, Halt> {
+    let mut tx = core.db.read().await?;
+    let rows = catalogue::get(&mut tx, volume_id, files).await?;
+    drop(tx);
+    let (root, files) = (root.clone(), files.to_vec());
+    let pairs = tokio::task::spawn_blocking(move || {
+        let row_of = |path: &FilePath| {
+            rows.binary_search_by(|row| row.path.cmp(path)).ok().and_then(|at| rows.get(at)).cloned()
+        };
+        files.iter().filter_map(|path| looked_at(&root, path, row_of(path))).collect()
+    });
+    pairs.await.map_err(Halt::panicked)
+}
+
+fn looked_at(root: &Root, path: &FilePath, row: Option<CatalogueRow>) -> Option<Pair> {
+    Some(match (root.stat(path), row) {
+        (Ok(Some(stat)), row) if stat.kind == Kind::File => {
+            let entry = Entry {
+                path: path.clone(),
+                size: stat.size,
+                mtime_ns: stat.mtime_ns,
+                ino: stat.ino,
+                mode: stat.mode,
+            };
+            match row {
+                Some(row) => Pair::Both(row, entry),
+                None => Pair::Uncatalogued(entry),
+            }
+        }
+        (Ok(_) | Err(ReadFault::NotFound | ReadFault::InTheWay(..)), Some(row)) => Pair::Absent(row, None),
+        (Err(fault), Some(row)) => Pair::Absent(row, Some(fault.to_string())),
+        (_, None) => return None,
+    })
+}
+
+/// Rows a page.
+const PAGE: u32 = 2_000;
+
+/// The catalogue of a volume as a stream.
+struct Pages {
+    core: Core,
+    volume_id: i64,
+    folder: Option<Vec<u8>>,
+    scope: Scope,
+    after: Option<Vec<u8>>,
+    rows: VecDeque<CatalogueRow>,
+    at_end: bool,
+}
+
+impl Pages {
+    fn new(core: &Core, volume_id: i64, folder: Option<FilePath>, scope: Scope) -> Self {
+        let folder = folder.map(|folder| [folder.as_bytes(), b"/"].concat());
+        let after = folder.clone();
+        Self { core: core.clone(), volume_id, folder, scope, after, rows: VecDeque::new(), at_end: false }
+    }
+
+    fn none(core: &Core, volume_id: i64) -> Self {
+        Self { at_end: true, ..Self::new(core, volume_id, None, Scope::default()) }
+    }
+
+    async fn peek(&mut self) -> Result<Option<&CatalogueRow>, Halt> {
+        while self.rows.is_empty() && !self.at_end {
+            let mut tx = self.core.db.read().await?;
+            let page = catalogue::after(&mut tx, self.volume_id, self.after.as_deref(), PAGE).await?;
+            self.at_end = page.len() < PAGE as usize;
+            for row in page {
+                if self.folder.as_ref().is_some_and(|folder| !row.path.as_bytes().starts_with(folder)) {
+                    self.at_end = true;
+                    break;
+                }
+                self.after = Some(row.path.as_bytes().to_vec());
+                if self.scope.contains(row.path.as_bytes()) {
+                    self.rows.push_back(row);
+                }
+            }
+        }
+        Ok(self.rows.front())
+    }
+
+    fn take(&mut self) -> Option<CatalogueRow> {
+        self.rows.pop_front()
+    }
+}
+
+/// Events that travel together, and how many such batches may wait.
+const BATCH: usize = 512;
+const WAITING: usize = 8;
+
+/// The walk as a stream.
+struct Found {
+    batches: Option<mpsc::Receiver<Vec<WalkEvent>>>,
+    events: VecDeque<WalkEvent>,
+    control: Control,
+}
+
+impl Found {
+    fn none() -> Self {
+        Self { batches: None, events: VecDeque::new(), control: Control::new() }
+    }
+
+    fn walk(root: Arc<Root>, folder: Option<FilePath>, scope: Scope, control: Control) -> Self {
+        let (sender, batches) = mpsc::channel(WAITING);
+        let stop = control.clone();
+        // Ends by itself when the receiver is dropped or the job is stopped.
+        tokio::task::spawn_blocking(move || {
+            let walk = Walk::new(&root);
+            let walk = match &folder {
+                Some(folder) => walk.within(folder),
+                None => walk,
+            };
+            let mut batch = Vec::with_capacity(BATCH);
+            for event in walk {
+                if matches!(&event, WalkEvent::Unreadable { folder: true, .. })
+                    || scope.contains(event_path(&event))
+                {
+                    batch.push(event);
+                }
+                if batch.len() >= BATCH {
+                    let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
+                    if stop.stop().is_some() || sender.blocking_send(full).is_err() {
+                        return;
+                    }
+                }
+            }
+            // Whoever receives may be gone; then nobody waits for the rest.
+            let _ = sender.blocking_send(batch);
+        });
+        Self { batches: Some(batches), events: VecDeque::new(), control }
+    }
+
+    async fn peek(&mut self) -> Result<Option<&WalkEvent>, Halt> {
+        while self.events.is_empty()
+            && let Some(batches) = &mut self.batches
+        {
+            match batches.recv().await {
+                Some(batch) => self.events.extend(batch),
+                None => self.batches = None,
+            }
+            // A walk that was stopped ends early: what it did not reach is not missing.
+            if self.control.stop().is_some() {
+                return Err(Halt::Stopped);
+            }
+        }
+        Ok(self.events.front())
+    }
+
+    fn take(&mut self) -> Option<WalkEvent> {
+        self.events.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope(globs: &[&str], files: &[&str]) -> Scope {
+        let files: Vec<_> = files.iter().map(|file| FilePath::new(*file).unwrap()).collect();
+        Scope::new(&globs.iter().map(|glob| Glob::new(*glob)).collect::<Vec<_>>(), &files)
+    }
+
+    #[test]
+    fn a_scope_is_everything_or_what_was_named() {
+        assert!(scope(&[], &[]).contains(b"x") && scope(&[], &[]).is_everything());
+        let some = scope(&["anna/**"], &["b", "a"]);
+        assert!(some.contains(b"anna/x") && some.contains(b"a") && some.contains(b"b") && !some.contains(b"c"));
+    }
+
+    #[test]
+    fn one_pattern_tells_the_folder_that_has_to_be_walked() {
+        let folder = |globs: &[&str]| scope(globs, &[]).folder().map(|folder| folder.to_string());
+        assert_eq!(folder(&["anna/b/*.jpg"]).as_deref(), Some("anna/b"));
+        assert_eq!(folder(&["anna/b.jpg"]).as_deref(), Some("anna"));
+        assert_eq!(folder(&["*/b"]), None);
+        assert_eq!(folder(&["a/*", "b/*"]), None);
+    }
+}

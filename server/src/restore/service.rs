@@ -1,0 +1,427 @@
+//! What can be asked of jobs: start one, control one, read them. The worker does what is started here.
+//!
+//! Invariants: a job is refused before it is stored, or runs until it has said why it could not; no volume has two protect
+//! jobs at once; every change of a job's state is an event in the same transaction.
+
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use salvor_app::restore::port::{JobView, NewJob};
+use salvor_app::volumes::port::FindingView;
+use salvor_domain::account::{Actor, Permission};
+use salvor_domain::event::EventKind;
+use salvor_domain::finding::{FindingKind, FindingState};
+use salvor_domain::ids::JobId;
+use salvor_domain::job::{JobControl, JobKind, JobReport, JobRequest, JobState};
+use salvor_domain::path::{FilePath, Glob};
+use salvor_domain::volume::{FileState, Mode, ModeState};
+
+use crate::config::VolumeConfig;
+use crate::core::Core;
+use crate::database::Tx;
+use crate::error::{Error, Result};
+use crate::events;
+use crate::restore::report::report;
+use crate::restore::store::segments::{self, ItemState, NewSegment, SegmentKind};
+use crate::restore::store::{self, Job, figures};
+use crate::restore::worker;
+use crate::volumes::store::VolumeRow;
+use crate::volumes::{catalogue, findings, store as volumes};
+
+/// Events that a job's page shows.
+const LOG: i64 = 200;
+/// Longest pattern that is accepted; matching is linear in it.
+const LONGEST_PATTERN: usize = 4_096;
+const MOST_PATTERNS: usize = 1_000;
+
+/// Starts a job; `ticket` is the one that asks for it.
+pub async fn start(core: &Core, actor: &Actor, new: NewJob, ticket: Option<i64>) -> Result<JobReport> {
+    allowed(actor)?;
+    let config = configured(core, &new.volume)?;
+    check_request(config, &new.request)?;
+    check_folders(config, &new.request)?;
+    let now = core.clock.now();
+    let mut tx = core.db.begin().await?;
+    let volume = volumes::volume_to_change(&mut tx, &new.volume).await?.ok_or_else(|| unknown(core, &new.volume))?;
+    check_mode(&mut tx, &volume, &new.request).await?;
+    let job = Job {
+        id: core.new_job_id(),
+        volume_id: volume.id,
+        request: new.request,
+        state: JobState::Planning { since: now },
+        approved: !new.hold,
+        dry_run: new.dry_run,
+        ticket,
+        created_at: now,
+        created_by: actor.name.clone(),
+        started_at: None,
+        finished_at: None,
+        active_seconds: 0.0,
+        active_since: None,
+        plan: None,
+        files: Default::default(),
+        bytes: Default::default(),
+    };
+    store::insert(&mut tx, &job).await?;
+    let rank = ticket.map_or(0, |_| segments::TICKET_RANK);
+    let segment = NewSegment { kind: SegmentKind::Plan, rank, range: None, files: 0, bytes: 0, done_at: None };
+    segments::insert(&mut tx, job.id, &segment).await?;
+    let summary = format!("{} asked for: {}.", actor.name, in_words(&job.request, &new.volume));
+    events::record(&mut tx, now, actor, EventKind::JobCreated, job.id, &summary).await?;
+    let report = report(&mut tx, job, now).await?;
+    tx.commit().await?;
+    core.nudge.notify_one();
+    Ok(report)
+}
+
+/// An operator's word to a job.
+pub async fn control(core: &Core, actor: &Actor, id: JobId, control: JobControl) -> Result<JobReport> {
+    allowed(actor)?;
+    let now = core.clock.now();
+    let mut tx = core.db.begin().await?;
+    let job = store::lock(&mut tx, id).await?.ok_or_else(|| no_such_job(id))?;
+    let (job, kind, what) = match control {
+        JobControl::Approve => {
+            let state = job.state.clone().approve(now)?;
+            (Job { approved: true, ..job }.moved(state, now), EventKind::JobApproved, "approved the plan")
+        }
+        JobControl::Pause => {
+            let reason = format!("{} paused it", actor.name);
+            let state = job.state.clone().pause(actor.name.clone(), reason, now)?;
+            (job.moved(state, now), EventKind::JobPaused, "paused it")
+        }
+        JobControl::Resume => {
+            let state = job.state.clone().resume(now)?;
+            check_goes_on(&mut tx, &job).await?;
+            (job.moved(state, now), EventKind::JobResumed, "resumed it")
+        }
+        JobControl::Cancel => {
+            let state = job.state.clone().cancel(actor.name.clone(), now)?;
+            (job.moved(state, now), EventKind::JobCancelled, "cancelled it")
+        }
+        JobControl::Retry => (retried(&mut tx, job, now).await?, EventKind::JobRetried, "asked to try again"),
+    };
+    store::save(&mut tx, &job).await?;
+    events::record(&mut tx, now, actor, kind, id, &format!("{} {what}.", actor.name)).await?;
+    let report = report(&mut tx, job, now).await?;
+    tx.commit().await?;
+    core.nudge.notify_one();
+    Ok(report)
+}
+
+/// The volume left `normal`: protect jobs on it wait, in the transaction that changes the mode.
+pub async fn pause_protect(tx: &mut Tx, now: DateTime<Utc>, volume_id: i64, reason: &str) -> sqlx::Result<()> {
+    for job in store::unended(tx, volume_id, JobKind::Protect).await? {
+        let Some(job) = store::lock(tx, job.id).await? else { continue };
+        worker::pause(tx, job, reason, now).await?;
+    }
+    Ok(())
+}
+
+/// Newest first.
+pub async fn jobs(core: &Core, volume: Option<&str>, active: bool, limit: u32) -> Result<Vec<JobReport>> {
+    let mut tx = core.db.read().await?;
+    let volume_id = match volume {
+        Some(name) => Some(volumes::volume(&mut tx, name).await?.ok_or_else(|| unknown(core, name))?.id),
+        None => None,
+    };
+    let now = core.clock.now();
+    let mut reports = Vec::new();
+    for job in store::list(&mut tx, volume_id, active, limit.clamp(1, 500)).await? {
+        reports.push(report(&mut tx, job, now).await?);
+    }
+    Ok(reports)
+}
+
+pub async fn job(core: &Core, id: JobId) -> Result<JobReport> {
+    let mut tx = core.db.read().await?;
+    let job = store::job(&mut tx, id).await?.ok_or_else(|| no_such_job(id))?;
+    Ok(report(&mut tx, job, core.clock.now()).await?)
+}
+
+/// A job with its log and its course.
+pub async fn view(core: &Core, id: JobId) -> Result<JobView> {
+    let mut tx = core.db.read().await?;
+    let job = store::job(&mut tx, id).await?.ok_or_else(|| no_such_job(id))?;
+    let log = events::about(&mut tx, &id.to_string(), LOG).await?;
+    let samples = figures::samples(&mut tx, id).await?;
+    Ok(JobView { report: report(&mut tx, job, core.clock.now()).await?, log, samples })
+}
+
+/// The first `limit` open findings that the job saw last.
+pub async fn found(core: &Core, id: JobId, limit: u32) -> Result<Vec<FindingView>> {
+    let mut tx = core.db.read().await?;
+    let job = store::job(&mut tx, id).await?.ok_or_else(|| no_such_job(id))?;
+    Ok(findings::of_job(&mut tx, job.volume_id, id, limit).await?)
+}
+
+/// What became of a file in a restore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Waiting,
+    Restored,
+    /// It was there and right when the plan was made.
+    InPlace,
+    /// Left alone, with the reason.
+    Kept(String),
+    Failed(String),
+    /// The job is not about this file.
+    NotPlanned,
+}
+
+/// What became of these files in a restore, each once, in the order asked.
+pub async fn outcomes(core: &Core, job: JobId, paths: &[FilePath]) -> Result<Vec<(FilePath, Outcome)>> {
+    let mut tx = core.db.read().await?;
+    let job = store::job(&mut tx, job).await?.ok_or_else(|| no_such_job(job))?;
+    let states = segments::states(&mut tx, job.id, paths).await?;
+    let rows = catalogue::get(&mut tx, job.volume_id, paths).await?;
+    let found = findings::of_files(&mut tx, job.volume_id, paths).await?;
+    let mut outcomes = Vec::with_capacity(paths.len());
+    for path in paths {
+        let item = states.iter().find(|(item, _)| item == path).map(|(_, state)| *state);
+        let changed = found.iter().any(|(file, kind, state)| {
+            file == path && *kind == FindingKind::Changed && *state == FindingState::Open
+        });
+        let row = rows.iter().find(|row| row.path == *path).map(|row| row.state);
+        let outcome = match (item, row) {
+            (Some(ItemState::Done), _) => Outcome::Restored,
+            (Some(ItemState::Failed), _) => {
+                let reason = figures::failure_reason(&mut tx, job.id, path).await?;
+                Outcome::Failed(reason.unwrap_or_else(|| "the reason was not kept".into()))
+            }
+            (Some(ItemState::Skipped) | None, Some(FileState::Tombstone)) => {
+                Outcome::Kept("its owner deleted it".into())
+            }
+            (Some(ItemState::Skipped), _) => Outcome::Kept("a newer version is on the volume".into()),
+            (Some(ItemState::Waiting), _) => Outcome::Waiting,
+            (None, _) if job.plan.is_none() && !job.state.has_ended() => Outcome::Waiting,
+            (None, Some(_)) if changed => Outcome::Kept("a newer version is on the volume".into()),
+            (None, Some(FileState::Present)) if job.plan.is_some() => Outcome::InPlace,
+            (None, _) => Outcome::NotPlanned,
+        };
+        outcomes.push((path.clone(), outcome));
+    }
+    Ok(outcomes)
+}
+
+fn allowed(actor: &Actor) -> Result<()> {
+    if actor.may(Permission::RunJobs) {
+        return Ok(());
+    }
+    let least = Permission::RunJobs.least_role();
+    Err(Error::Forbidden(format!("Running jobs needs the role {least}; yours is {}.", actor.role)))
+}
+
+fn configured<'c>(core: &'c Core, name: &str) -> Result<&'c VolumeConfig> {
+    core.config.volume(name).ok_or_else(|| unknown(core, name))
+}
+
+fn unknown(core: &Core, name: &str) -> Error {
+    let names: Vec<&str> = core.config.volumes.iter().map(|volume| volume.name.as_str()).collect();
+    let known = match names.as_slice() {
+        [] => "the configuration has none".to_owned(),
+        names => format!("there is: {}", names.join(", ")),
+    };
+    Error::not_found(format!("There is no volume \"{name}\"; {known}."))
+}
+
+fn no_such_job(id: JobId) -> Error {
+    Error::not_found(format!("There is no job {id}."))
+}
+
+/// What is wrong with a request whatever the state of the volume.
+fn check_request(config: &VolumeConfig, request: &JobRequest) -> Result<()> {
+    let (copies, globs): (&[String], &[Glob]) = match request {
+        JobRequest::Check { paths, .. } => (&[], paths),
+        JobRequest::Protect { to } => (to, &[]),
+        JobRequest::Restore { from, paths, .. } => (from, paths),
+    };
+    for name in copies {
+        if !config.copies.iter().any(|copy| copy.name == *name) {
+            let names: Vec<&str> = config.copies.iter().map(|copy| copy.name.as_str()).collect();
+            let known = if names.is_empty() { "it has none".into() } else { format!("it has: {}", names.join(", ")) };
+            return Err(Error::invalid(format!(
+                "The volume \"{}\" has no copy \"{name}\"; {known}.",
+                config.name
+            )));
+        }
+    }
+    if config.copies.is_empty() && request.kind() != JobKind::Check {
+        return Err(Error::invalid(format!(
+            "The volume \"{}\" has no copies; add a [[volume.copy]] to the configuration.",
+            config.name
+        )));
+    }
+    if globs.len() > MOST_PATTERNS {
+        return Err(Error::invalid(format!("At most {MOST_PATTERNS} patterns are accepted at once.")));
+    }
+    globs.iter().try_for_each(check_glob)?;
+    match request {
+        JobRequest::Restore { to_folder: Some(folder), .. } => check_target(config, Path::new(folder)),
+        _ => Ok(()),
+    }
+}
+
+fn check_glob(glob: &Glob) -> Result<()> {
+    let pattern = glob.as_str();
+    let why = if pattern.is_empty() {
+        "it is empty; leave it out to mean every file"
+    } else if pattern.len() > LONGEST_PATTERN {
+        "it is longer than any path"
+    } else if pattern.starts_with('/') {
+        "paths are relative to the volume: leave out the / at its beginning"
+    } else if pattern.split('/').any(|part| matches!(part, "." | "..")) {
+        "it must not contain . or .. as a component"
+    } else {
+        return Ok(());
+    };
+    Err(Error::invalid(format!("The pattern \"{pattern}\" matches nothing: {why}.")))
+}
+
+fn check_target(config: &VolumeConfig, folder: &Path) -> Result<()> {
+    let shown = folder.display();
+    if !folder.is_absolute() {
+        return Err(Error::invalid(format!("The folder {shown} must be an absolute path.")));
+    }
+    let real = folder
+        .canonicalize()
+        .ok()
+        .filter(|real| real.is_dir())
+        .ok_or_else(|| Error::invalid(format!("The folder {shown} does not exist; make it first.")))?;
+    let roots = std::iter::once(&config.path).chain(config.copies.iter().map(|copy| &copy.path));
+    for root in roots {
+        let root = root.canonicalize().unwrap_or_else(|_| root.clone());
+        if real.starts_with(&root) || root.starts_with(&real) {
+            return Err(Error::invalid(format!(
+                "The folder {shown} must be apart from the volume and its copies, and {} is not.",
+                root.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The folders that a job cannot do without.
+fn check_folders(config: &VolumeConfig, request: &JobRequest) -> Result<()> {
+    let gone = |what: String, path: &Path| {
+        Error::conflict(format!("{what}: the folder {} is not there.", path.display()))
+    };
+    let to_folder = matches!(request, JobRequest::Restore { to_folder: Some(_), .. });
+    if !to_folder && !config.path.is_dir() {
+        return Err(gone(format!("The volume \"{}\" is out of reach", config.name), &config.path));
+    }
+    let needed: &dyn Fn(&str) -> bool = match request {
+        JobRequest::Check { .. } => return Ok(()),
+        JobRequest::Protect { to } => &|name| to.is_empty() || to.iter().any(|wanted| wanted == name),
+        JobRequest::Restore { from, .. } => &|name| from.iter().any(|wanted| wanted == name),
+    };
+    for copy in config.copies.iter().filter(|copy| needed(&copy.name) && !copy.path.is_dir()) {
+        return Err(gone(format!("The copy \"{}\" is out of reach", copy.name), &copy.path));
+    }
+    Ok(())
+}
+
+async fn check_mode(tx: &mut Tx, volume: &VolumeRow, request: &JobRequest) -> Result<()> {
+    let Some(message) = forbidden_by_mode(&volume.name, &volume.mode, request) else {
+        return match request.kind() {
+            JobKind::Protect => check_alone(tx, volume).await,
+            JobKind::Check | JobKind::Restore => Ok(()),
+        };
+    };
+    Err(Error::conflict(message))
+}
+
+/// Why the mode of a volume stands against a job, if it does.
+fn forbidden_by_mode(name: &str, mode: &ModeState, request: &JobRequest) -> Option<String> {
+    let reason = mode.reason();
+    match (request, mode.mode()) {
+        (_, Mode::Normal) | (JobRequest::Restore { to_folder: Some(_), .. }, _) => None,
+        (JobRequest::Protect { .. }, mode) => Some(format!(
+            "The volume \"{name}\" is {mode} ({reason}): protect would copy its damage, so it waits until the volume is normal."
+        )),
+        (JobRequest::Restore { .. } | JobRequest::Check { .. }, Mode::Failover) => Some(format!(
+            "The volume \"{name}\" is offline (failover: {reason}); bring it back to read_only first."
+        )),
+        (JobRequest::Restore { .. } | JobRequest::Check { .. }, Mode::ReadOnly) => None,
+    }
+}
+
+/// Two protect jobs would do the same work twice.
+async fn check_alone(tx: &mut Tx, volume: &VolumeRow) -> Result<()> {
+    match store::unended(tx, volume.id, JobKind::Protect).await?.first() {
+        Some(first) => Err(Error::conflict(format!(
+            "The volume \"{}\" is being protected already, by job {} ({}).",
+            volume.name,
+            first.id,
+            first.state.word()
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Before a job goes on: the mode may have changed meanwhile.
+async fn check_goes_on(tx: &mut Tx, job: &Job) -> Result<()> {
+    let Some(volume) = volumes::volume_by_id(tx, job.volume_id).await? else { return Ok(()) };
+    match forbidden_by_mode(&volume.name, &volume.mode, &job.request) {
+        Some(message) => Err(Error::conflict(message)),
+        None => Ok(()),
+    }
+}
+
+/// What failed or was left waits again. A check, a dry run, and what has no plan start over.
+async fn retried(tx: &mut Tx, job: Job, now: DateTime<Utc>) -> Result<Job> {
+    let has_plan = job.plan.is_some() && job.kind() != JobKind::Check && !job.dry_run && job.approved;
+    let state = job.state.clone().retry(has_plan, now)?;
+    if let Some(volume) = volumes::volume_by_id(tx, job.volume_id).await?
+        && job.kind() == JobKind::Protect
+    {
+        check_alone(tx, &volume).await?;
+    }
+    check_goes_on(tx, &job).await?;
+    let mut job = job.moved(state, now);
+    if !has_plan {
+        segments::reopen_plan(tx, job.id).await?;
+        return Ok(Job { started_at: None, active_seconds: 0.0, plan: None, ..job });
+    }
+    let waiting = segments::reopen_failed(tx, job.id).await?;
+    figures::clear_failures(tx, job.id).await?;
+    // Folders that protect could not read have no items: they are looked at again by the next protect.
+    job.files.failed -= waiting.min(job.files.failed);
+    if let Some(plan) = &mut job.plan {
+        plan.in_no_copy = 0;
+        plan.in_no_copy_paths.clear();
+    }
+    if segments::open_count(tx, job.id).await? == 0 {
+        return Err(Error::conflict("Nothing of this job failed and nothing was left, so there is nothing to retry."));
+    }
+    Ok(job)
+}
+
+fn in_words(request: &JobRequest, volume: &str) -> String {
+    let list = |names: &[String]| names.join(", ");
+    let patterns = |globs: &[Glob]| globs.iter().map(Glob::as_str).collect::<Vec<_>>().join(", ");
+    let mut text = match request {
+        JobRequest::Check { full: true, .. } => format!("a full check of {volume}"),
+        JobRequest::Check { full: false, .. } => format!("a quick check of {volume}"),
+        JobRequest::Protect { to } if to.is_empty() => format!("protect {volume}"),
+        JobRequest::Protect { to } => format!("protect {volume} to {}", list(to)),
+        JobRequest::Restore { from, .. } if from.is_empty() => format!("restore {volume}"),
+        JobRequest::Restore { from, .. } => format!("restore {volume} from {}", list(from)),
+    };
+    match request {
+        JobRequest::Check { paths, .. } | JobRequest::Restore { paths, .. } if !paths.is_empty() => {
+            text.push_str(&format!(", only {}", patterns(paths)));
+        }
+        _ => {}
+    }
+    if let JobRequest::Restore { files, to_folder, .. } = request {
+        if !files.is_empty() {
+            let count = salvor_domain::units::counted(files.len() as u64, "named file", "named files");
+            text.push_str(&format!(", {count}"));
+        }
+        if let Some(folder) = to_folder {
+            text.push_str(&format!(", into {folder}"));
+        }
+    }
+    text
+}

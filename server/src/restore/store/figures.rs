@@ -1,0 +1,163 @@
+//! What a job's report adds up: amounts by copy, findings by kind, failures, samples of progress.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use salvor_domain::finding::{FindingCounts, FindingKind};
+use salvor_domain::ids::JobId;
+use salvor_domain::path::{FilePath, shown};
+use salvor_domain::progress::{Amount, Sample};
+
+use super::{from_sql, to_sql};
+use crate::database::{Tx, bad_row, build, execute, fetch_all, fetch_optional, scalar};
+
+/// What one copy gave (or, in a protect job, was given), and how long that kept it busy.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct SourceFigures {
+    pub amount: Amount,
+    pub busy_seconds: f64,
+}
+
+const CHUNK: usize = 1_000;
+/// Kept samples: enough for a chart, however long the job.
+const MOST_SAMPLES: i64 = 300;
+
+pub async fn add_source(tx: &mut Tx, job: JobId, name: &str, more: SourceFigures) -> sqlx::Result<()> {
+    execute!(
+        tx,
+        "INSERT INTO job_sources (job_id, name, files, bytes, busy_seconds) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (job_id, name) DO UPDATE SET files = job_sources.files + excluded.files, \
+         bytes = job_sources.bytes + excluded.bytes, busy_seconds = job_sources.busy_seconds + excluded.busy_seconds",
+        job.to_string(),
+        name,
+        to_sql(more.amount.files),
+        to_sql(more.amount.bytes),
+        more.busy_seconds
+    )
+    .map(drop)
+}
+
+pub async fn sources(tx: &mut Tx, job: JobId) -> sqlx::Result<BTreeMap<String, SourceFigures>> {
+    let sql = "SELECT name, files, bytes, busy_seconds FROM job_sources WHERE job_id = $1";
+    let rows = fetch_all!(tx, (String, i64, i64, f64), sql, job.to_string())?;
+    let figures = |(name, files, bytes, busy_seconds)| {
+        let amount = Amount { files: from_sql(files), bytes: from_sql(bytes) };
+        (name, SourceFigures { amount, busy_seconds })
+    };
+    Ok(rows.into_iter().map(figures).collect())
+}
+
+pub async fn add_findings(tx: &mut Tx, job: JobId, more: &FindingCounts) -> sqlx::Result<()> {
+    for &kind in FindingKind::ALL.iter().filter(|&&kind| more.of(kind) > 0) {
+        execute!(
+            &mut *tx,
+            "INSERT INTO job_findings (job_id, kind, count) VALUES ($1, $2, $3) \
+             ON CONFLICT (job_id, kind) DO UPDATE SET count = job_findings.count + excluded.count",
+            job.to_string(),
+            kind.as_str(),
+            to_sql(more.of(kind))
+        )?;
+    }
+    Ok(())
+}
+
+pub async fn findings(tx: &mut Tx, job: JobId) -> sqlx::Result<FindingCounts> {
+    let mut counts = FindingCounts::default();
+    let sql = "SELECT kind, count FROM job_findings WHERE job_id = $1";
+    for (kind, count) in fetch_all!(tx, (String, i64), sql, job.to_string())? {
+        let kind: FindingKind = kind.parse().map_err(|why| bad_row("job_findings", "kind", job, why))?;
+        counts.add(kind, from_sql(count));
+    }
+    Ok(counts)
+}
+
+/// Why files of a job failed; a file has one reason, the latest.
+pub async fn add_failures(
+    tx: &mut Tx,
+    job: JobId,
+    failures: &[(FilePath, String)],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let job = job.to_string();
+    let longest = tx.longest_path();
+    for failures in failures.chunks(CHUNK) {
+        build!(&mut *tx, |query, connection| {
+            query.push("INSERT INTO job_failures (job_id, path, reason, at) ");
+            query.push_values(failures, |mut values, (path, reason)| {
+                // A path that is too long to be a key is named by its beginning.
+                let key = &path.as_bytes()[..path.as_bytes().len().min(longest)];
+                values.push_bind(&job).push_bind(key).push_bind(reason).push_bind(now);
+            });
+            query.push(" ON CONFLICT (job_id, path) DO UPDATE SET reason = excluded.reason, at = excluded.at");
+            query.build().execute(connection).await.map(drop)
+        })?;
+    }
+    Ok(())
+}
+
+/// The first `limit` failures in path order, for people.
+pub async fn failures(tx: &mut Tx, job: JobId, limit: usize) -> sqlx::Result<Vec<(String, String)>> {
+    let sql = "SELECT path, reason FROM job_failures WHERE job_id = $1 ORDER BY path LIMIT $2";
+    let rows = fetch_all!(tx, (Vec<u8>, String), sql, job.to_string(), to_sql(limit as u64))?;
+    Ok(rows.into_iter().map(|(path, reason)| (shown(&path), reason)).collect())
+}
+
+/// Why these files failed in a job.
+pub async fn failure_reason(tx: &mut Tx, job: JobId, path: &FilePath) -> sqlx::Result<Option<String>> {
+    let sql = "SELECT reason FROM job_failures WHERE job_id = $1 AND path = $2";
+    Ok(fetch_optional!(tx, (String,), sql, job.to_string(), path.as_bytes())?.map(|(reason,)| reason))
+}
+
+pub async fn clear_failures(tx: &mut Tx, job: JobId) -> sqlx::Result<()> {
+    execute!(tx, "DELETE FROM job_failures WHERE job_id = $1", job.to_string()).map(drop)
+}
+
+/// Forgets what an earlier attempt added up.
+pub async fn clear(tx: &mut Tx, job: JobId) -> sqlx::Result<()> {
+    let job_text = job.to_string();
+    execute!(&mut *tx, "DELETE FROM job_findings WHERE job_id = $1", &job_text)?;
+    execute!(&mut *tx, "DELETE FROM job_sources WHERE job_id = $1", &job_text)?;
+    execute!(&mut *tx, "DELETE FROM job_samples WHERE job_id = $1", &job_text)?;
+    clear_failures(tx, job).await
+}
+
+/// Keeps a sample, unless one was kept within the last active second; thins them out when there are many.
+pub async fn add_sample(tx: &mut Tx, job: JobId, now: DateTime<Utc>, sample: Sample) -> sqlx::Result<()> {
+    let job = job.to_string();
+    let newest = "SELECT max(active_seconds) FROM job_samples WHERE job_id = $1";
+    let newest = scalar!(&mut *tx, Option<f64>, newest, &job)?;
+    if newest.is_some_and(|newest| newest > sample.active_seconds - 1.0) {
+        return Ok(());
+    }
+    execute!(
+        &mut *tx,
+        "INSERT INTO job_samples (job_id, at, active_seconds, files, bytes) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (job_id, at) DO NOTHING",
+        &job,
+        now,
+        sample.active_seconds,
+        to_sql(sample.files),
+        to_sql(sample.bytes)
+    )?;
+    let count = scalar!(&mut *tx, i64, "SELECT count(*) FROM job_samples WHERE job_id = $1", &job)?;
+    if count > MOST_SAMPLES {
+        // Every other one of the older half goes; the newest stay dense, for the present rate.
+        let sql = "DELETE FROM job_samples WHERE job_id = $1 AND at IN (SELECT at FROM \
+                   (SELECT at, row_number() OVER (ORDER BY at) AS place FROM job_samples WHERE job_id = $1) AS numbered \
+                   WHERE place > 1 AND place <= $2 AND place % 2 = 0)";
+        execute!(&mut *tx, sql, &job, MOST_SAMPLES / 2)?;
+    }
+    Ok(())
+}
+
+/// Oldest first.
+pub async fn samples(tx: &mut Tx, job: JobId) -> sqlx::Result<Vec<Sample>> {
+    let sql = "SELECT active_seconds, files, bytes FROM job_samples WHERE job_id = $1 ORDER BY at";
+    let rows = fetch_all!(tx, (f64, i64, i64), sql, job.to_string())?;
+    let sample = |(active_seconds, files, bytes)| Sample {
+        active_seconds,
+        files: from_sql(files),
+        bytes: from_sql(bytes),
+    };
+    Ok(rows.into_iter().map(sample).collect())
+}

@@ -1,0 +1,318 @@
+//! The tables `segments` and `items`: the parts of a job that workers hold by lease, and the files in them.
+
+use chrono::{DateTime, Utc};
+use salvor_domain::ids::JobId;
+use salvor_domain::path::FilePath;
+use salvor_domain::segment::SegmentState;
+use sqlx::AssertSqlSafe;
+
+use super::{from_sql, to_sql};
+use crate::database::{Tx, bad_row, build, execute, fetch_all, fetch_optional, scalar};
+
+/// What a segment is: the making of the plan, or a part of the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SegmentKind {
+    Plan,
+    Work,
+}
+
+impl SegmentKind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Plan => "plan",
+            Self::Work => "work",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    pub id: i64,
+    pub job: JobId,
+    pub kind: SegmentKind,
+    pub state: SegmentState,
+    /// The first and the last path of a range; of a segment with items, and of a plan, none.
+    pub range: Option<(FilePath, FilePath)>,
+    pub files: u64,
+    pub bytes: u64,
+}
+
+#[derive(Debug, Clone)]
+pub struct NewSegment<'a> {
+    pub kind: SegmentKind,
+    /// Order of need: lower goes first.
+    pub rank: i64,
+    pub range: Option<(&'a FilePath, &'a FilePath)>,
+    pub files: u64,
+    pub bytes: u64,
+    /// When there is nothing to do in it: its items failed while they were planned.
+    pub done_at: Option<DateTime<Utc>>,
+}
+
+/// Segments of jobs for tickets go before all others.
+pub const TICKET_RANK: i64 = -1_000_000_000;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    pub path: FilePath,
+    pub size: u64,
+    /// Known to be corrupt or unreadable where it is.
+    pub corrupt: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ItemState {
+    Waiting,
+    Done,
+    Failed,
+    Skipped,
+}
+
+impl ItemState {
+    fn code(self) -> i64 {
+        match self {
+            Self::Waiting => 0,
+            Self::Done => 1,
+            Self::Failed => 2,
+            Self::Skipped => 3,
+        }
+    }
+
+    fn from_code(code: i64) -> Option<Self> {
+        [Self::Waiting, Self::Done, Self::Failed, Self::Skipped].into_iter().find(|state| state.code() == code)
+    }
+}
+
+/// Rows a statement, well under SQLite's limit of values.
+const CHUNK: usize = 1_000;
+
+pub async fn insert(tx: &mut Tx, job: JobId, segment: &NewSegment<'_>) -> sqlx::Result<i64> {
+    let (first, last) = segment.range.unzip();
+    scalar!(
+        tx,
+        i64,
+        "INSERT INTO segments (job_id, kind, rank, state, done_at, first_path, last_path, files, bytes) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id",
+        job.to_string(),
+        segment.kind.word(),
+        segment.rank,
+        if segment.done_at.is_some() { "done" } else { "waiting" },
+        segment.done_at,
+        first.map(FilePath::as_bytes),
+        last.map(FilePath::as_bytes),
+        to_sql(segment.files),
+        to_sql(segment.bytes),
+    )
+}
+
+/// The segment that is needed most of those that nobody holds at `now`, of one job or of any; `to_take` holds its row.
+pub async fn candidate(
+    tx: &mut Tx,
+    now: DateTime<Utc>,
+    only: Option<JobId>,
+    to_take: bool,
+) -> sqlx::Result<Option<Segment>> {
+    let sql = AssertSqlSafe(format!(
+        "SELECT * FROM segments WHERE (state = 'waiting' OR (state = 'leased' AND lease_until <= $1)) \
+         AND job_id IN (SELECT id FROM jobs WHERE (state = 'planning' AND segments.kind = 'plan') \
+         OR (state = 'running' AND segments.kind = 'work')) \
+         AND ($2 = '' OR job_id = $2) ORDER BY rank, job_id, id LIMIT 1{}",
+        if to_take { tx.skip_locked() } else { "" }
+    ));
+    let only = only.map(|job| job.to_string()).unwrap_or_default();
+    fetch_optional!(tx, SegmentRow, sql, now, only)?.map(Segment::try_from).transpose()
+}
+
+/// Reads a segment to change it.
+pub async fn lock(tx: &mut Tx, id: i64) -> sqlx::Result<Option<Segment>> {
+    let sql = AssertSqlSafe(format!("SELECT * FROM segments WHERE id = $1{}", tx.for_update()));
+    fetch_optional!(tx, SegmentRow, sql, id)?.map(Segment::try_from).transpose()
+}
+
+pub async fn save_state(tx: &mut Tx, id: i64, state: SegmentState) -> sqlx::Result<()> {
+    let (word, worker, until, done_at) = match state {
+        SegmentState::Waiting => ("waiting", None, None, None),
+        SegmentState::Leased { worker, until } => ("leased", Some(worker.to_string()), Some(until), None),
+        SegmentState::Done { at } => ("done", None, None, Some(at)),
+    };
+    // `lease_until` stays when a lease ends: it tells until when somebody was at the job.
+    execute!(
+        tx,
+        "UPDATE segments SET state = $2, worker = $3, lease_until = coalesce($4, lease_until), done_at = $5 WHERE id = $1",
+        id,
+        word,
+        worker,
+        until,
+        done_at
+    )
+    .map(drop)
+}
+
+/// The range goes on at `next`; without one nothing of it is left.
+pub async fn advance(tx: &mut Tx, id: i64, next: Option<&FilePath>) -> sqlx::Result<()> {
+    match next {
+        Some(next) => execute!(tx, "UPDATE segments SET first_path = $2 WHERE id = $1", id, next.as_bytes()),
+        None => execute!(tx, "UPDATE segments SET first_path = NULL, last_path = NULL WHERE id = $1", id),
+    }
+    .map(drop)
+}
+
+/// Until when a worker held anything of the job, as far as is known.
+pub async fn held_until(tx: &mut Tx, job: JobId) -> sqlx::Result<Option<DateTime<Utc>>> {
+    scalar!(
+        tx,
+        Option<DateTime<Utc>>,
+        "SELECT max(lease_until) FROM segments WHERE job_id = $1",
+        job.to_string()
+    )
+}
+
+/// Segments of the work that are not done.
+pub async fn open_count(tx: &mut Tx, job: JobId) -> sqlx::Result<i64> {
+    let sql = "SELECT count(*) FROM segments WHERE job_id = $1 AND kind = 'work' AND state <> 'done'";
+    scalar!(tx, i64, sql, job.to_string())
+}
+
+/// Forgets the work that an earlier plan cut out.
+pub async fn delete_work(tx: &mut Tx, job: JobId) -> sqlx::Result<()> {
+    let sql = "DELETE FROM items WHERE segment_id IN (SELECT id FROM segments WHERE job_id = $1)";
+    execute!(tx, sql, job.to_string())?;
+    execute!(tx, "DELETE FROM segments WHERE job_id = $1 AND kind = 'work'", job.to_string()).map(drop)
+}
+
+/// Opens the plan's segment again.
+pub async fn reopen_plan(tx: &mut Tx, job: JobId) -> sqlx::Result<()> {
+    let sql = "UPDATE segments SET state = 'waiting', worker = NULL, done_at = NULL WHERE job_id = $1 AND kind = 'plan'";
+    execute!(tx, sql, job.to_string()).map(drop)
+}
+
+/// Failed items wait again, and so do the segments that have such. Returns how many items.
+pub async fn reopen_failed(tx: &mut Tx, job: JobId) -> sqlx::Result<u64> {
+    let sql = "UPDATE items SET state = 0 WHERE state = 2 AND segment_id IN (SELECT id FROM segments WHERE job_id = $1)";
+    let items = execute!(tx, sql, job.to_string())?;
+    let sql = "UPDATE segments SET state = 'waiting', worker = NULL, done_at = NULL \
+               WHERE job_id = $1 AND kind = 'work' AND state = 'done' \
+               AND id IN (SELECT segment_id FROM items WHERE state = 0)";
+    execute!(tx, sql, job.to_string())?;
+    Ok(items)
+}
+
+pub async fn insert_items(tx: &mut Tx, segment: i64, items: &[Item], state: ItemState) -> sqlx::Result<()> {
+    for items in items.chunks(CHUNK) {
+        build!(&mut *tx, |query, connection| {
+            query.push("INSERT INTO items (segment_id, path, size, corrupt, state) ");
+            query.push_values(items, |mut values, item| {
+                values.push_bind(segment).push_bind(item.path.as_bytes()).push_bind(to_sql(item.size));
+                values.push_bind(item.corrupt).push_bind(state.code());
+            });
+            query.build().execute(connection).await.map(drop)
+        })?;
+    }
+    Ok(())
+}
+
+/// The items that wait in a segment, in path order.
+pub async fn waiting_items(tx: &mut Tx, segment: i64) -> sqlx::Result<Vec<Item>> {
+    let sql = "SELECT path, size, corrupt FROM items WHERE segment_id = $1 AND state = 0 ORDER BY path";
+    let rows = fetch_all!(tx, (Vec<u8>, i64, bool), sql, segment)?;
+    rows.into_iter()
+        .map(|(path, size, corrupt)| {
+            Ok(Item { path: stored_path("items", segment, path)?, size: from_sql(size), corrupt })
+        })
+        .collect()
+}
+
+/// Items of one segment that came to their end.
+pub async fn settle(tx: &mut Tx, segment: i64, paths: &[&FilePath], state: ItemState) -> sqlx::Result<()> {
+    for paths in paths.chunks(CHUNK) {
+        build!(&mut *tx, |query, connection| {
+            query.push("UPDATE items SET state = ").push_bind(state.code());
+            query.push(" WHERE segment_id = ").push_bind(segment).push(" AND path IN (");
+            let mut list = query.separated(", ");
+            for path in paths {
+                list.push_bind(path.as_bytes());
+            }
+            query.push(")").build().execute(connection).await.map(drop)
+        })?;
+    }
+    Ok(())
+}
+
+/// What became of these files in a job, for those that are items of it.
+pub async fn states(tx: &mut Tx, job: JobId, paths: &[FilePath]) -> sqlx::Result<Vec<(FilePath, ItemState)>> {
+    let job = job.to_string();
+    let mut found = Vec::new();
+    for paths in paths.chunks(CHUNK) {
+        let rows = build!(&mut *tx, |query, connection| {
+            query.push("SELECT path, state FROM items WHERE segment_id IN (SELECT id FROM segments WHERE job_id = ");
+            query.push_bind(&job).push(") AND path IN (");
+            let mut list = query.separated(", ");
+            for path in paths {
+                list.push_bind(path.as_bytes());
+            }
+            query.push(")").build_query_as::<(Vec<u8>, i64)>().fetch_all(connection).await
+        })?;
+        for (path, code) in rows {
+            let path = stored_path("items", &job, path)?;
+            let state = ItemState::from_code(code)
+                .ok_or_else(|| bad_row("items", "state", &path, format!("{code} is not between 0 and 3")))?;
+            found.push((path, state));
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn stored_path(table: &str, id: impl std::fmt::Display, bytes: Vec<u8>) -> sqlx::Result<FilePath> {
+    FilePath::new(bytes).map_err(|why| bad_row(table, "path", id, why))
+}
+
+#[derive(sqlx::FromRow)]
+struct SegmentRow {
+    id: i64,
+    job_id: String,
+    kind: String,
+    state: String,
+    worker: Option<String>,
+    lease_until: Option<DateTime<Utc>>,
+    done_at: Option<DateTime<Utc>>,
+    first_path: Option<Vec<u8>>,
+    last_path: Option<Vec<u8>>,
+    files: i64,
+    bytes: i64,
+}
+
+impl TryFrom<SegmentRow> for Segment {
+    type Error = sqlx::Error;
+
+    fn try_from(row: SegmentRow) -> sqlx::Result<Self> {
+        let id = row.id;
+        let bad = |column, why: &dyn std::fmt::Display| bad_row("segments", column, id, why);
+        let state = match (row.state.as_str(), row.worker, row.lease_until, row.done_at) {
+            ("waiting", ..) => SegmentState::Waiting,
+            ("leased", Some(worker), Some(until), _) => {
+                SegmentState::Leased { worker: worker.parse().map_err(|why| bad("worker", &why))?, until }
+            }
+            ("done", _, _, Some(at)) => SegmentState::Done { at },
+            (other, ..) => return Err(bad("state", &format!("\"{other}\" does not fit its other columns"))),
+        };
+        let range = match (row.first_path, row.last_path) {
+            (Some(first), Some(last)) => {
+                Some((stored_path("segments", id, first)?, stored_path("segments", id, last)?))
+            }
+            _ => None,
+        };
+        Ok(Self {
+            id,
+            job: row.job_id.parse().map_err(|why| bad("job_id", &why))?,
+            kind: match row.kind.as_str() {
+                "plan" => SegmentKind::Plan,
+                "work" => SegmentKind::Work,
+                other => return Err(bad("kind", &format!("\"{other}\" is neither plan nor work"))),
+            },
+            state,
+            range,
+            files: from_sql(row.files),
+            bytes: from_sql(row.bytes),
+        })
+    }
+}

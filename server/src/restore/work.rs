@@ -1,0 +1,200 @@
+//! One segment in the hands of one worker: what the drivers work with, and how they record what came of it.
+//!
+//! Invariant: everything that a driver records goes through [`Work::begin`] and [`Work::commit`], which hold the job's and the
+//! segment's rows: only the holder of the lease records, so that nothing is counted twice, and a job that was paused or
+//! cancelled is noticed at the end of each batch.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use salvor_domain::account::Actor;
+use salvor_domain::event::EventKind;
+use salvor_domain::ids::{JobId, WorkerId};
+use salvor_domain::progress::Sample;
+use salvor_engine::{Control, FsSource, Label, Progress, RateLimit, Root, Sink, SourceHandle};
+
+use crate::config::{CopyConfig, VolumeConfig};
+use crate::core::Core;
+use crate::database::Tx;
+use crate::events;
+use crate::restore::store::{self, Job, figures, segments};
+use crate::volumes::store::{CopyRow, VolumeRow};
+
+/// Why a driver ended before its segment was done.
+#[derive(Debug, thiserror::Error)]
+pub enum Halt {
+    /// The job was paused or cancelled, or this process is to end.
+    #[error("stopped")]
+    Stopped,
+    /// Another worker has the segment now.
+    #[error("another worker holds the segment")]
+    Lost,
+    /// Every further file would meet the same: the job waits for a person.
+    #[error("{0}")]
+    Pause(String),
+    /// The job cannot run.
+    #[error("{0}")]
+    Fail(String),
+    #[error("the database: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+impl Halt {
+    pub fn panicked(error: tokio::task::JoinError) -> Self {
+        tracing::error!(%error, "a worker's thread broke down");
+        Self::Fail("Salvor itself broke down at it; the details are in its log".into())
+    }
+}
+
+/// A copy that is configured, with its row.
+#[derive(Debug, Clone)]
+pub struct Copy {
+    pub config: CopyConfig,
+    pub row: CopyRow,
+}
+
+/// The volume of a job as this process has it configured.
+#[derive(Debug, Clone)]
+pub struct Place {
+    pub volume: VolumeRow,
+    pub config: VolumeConfig,
+    /// In order of preference.
+    pub copies: Vec<Copy>,
+}
+
+/// What the segments that one process works on have in common.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// One for each copy, so that all of this process keep within it together.
+    limits: Mutex<HashMap<(String, String), RateLimit>>,
+    /// How often something of a kind was noted in a job's log.
+    noted: Mutex<HashMap<(JobId, String), usize>>,
+    /// Batches of files that are being moved just now.
+    busy: AtomicUsize,
+}
+
+impl Shared {
+    fn limit(&self, volume: &str, copy: &CopyConfig) -> RateLimit {
+        let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        let limit = limits.entry((volume.to_owned(), copy.name.clone())).or_default();
+        limit.set_bytes(copy.bandwidth.map(|bandwidth| bandwidth.bytes_per_second()));
+        limit.clone()
+    }
+
+    /// Whether this may be noted once more: `most` times for each job and kind of note.
+    pub fn may_note(&self, job: JobId, what: &str, most: usize) -> bool {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = noted.entry((job, what.to_owned())).or_default();
+        *count += 1;
+        *count <= most
+    }
+}
+
+pub struct Work {
+    pub core: Core,
+    pub worker: WorkerId,
+    pub segment: segments::Segment,
+    /// As it was when the segment was leased.
+    pub job: Job,
+    pub place: Place,
+    pub control: Control,
+    pub progress: Progress,
+    pub shared: Arc<Shared>,
+    /// For each batch.
+    pub threads: usize,
+}
+
+impl Work {
+    /// Begins the transaction that records a part of this segment, and holds the job.
+    pub async fn begin(&self) -> Result<(Tx, Job), Halt> {
+        let mut tx = self.core.db.begin().await?;
+        let job = store::lock(&mut tx, self.job.id).await?.ok_or(Halt::Lost)?;
+        let segment = segments::lock(&mut tx, self.segment.id).await?.ok_or(Halt::Lost)?;
+        let renewed =
+            segment.state.renew(self.worker, self.core.clock.now()).map_err(|_| Halt::Lost)?;
+        segments::save_state(&mut tx, self.segment.id, renewed).await?;
+        Ok((tx, job))
+    }
+
+    /// Ends it. `Halt::Stopped` when the job is to go no further: what was recorded is.
+    pub async fn commit(&self, mut tx: Tx, job: &Job) -> Result<(), Halt> {
+        let now = self.core.clock.now();
+        let sample = Sample {
+            active_seconds: job.active_seconds_at(now),
+            files: job.files.done,
+            bytes: job.bytes.done,
+        };
+        figures::add_sample(&mut tx, job.id, now, sample).await?;
+        store::save(&mut tx, job).await?;
+        tx.commit().await?;
+        let stopped = !job.state.is_active() || self.control.stop().is_some();
+        if stopped { Err(Halt::Stopped) } else { Ok(()) }
+    }
+
+    /// Writes into the job's log, at most `most` notes of a kind.
+    pub async fn note(&self, tx: &mut Tx, what: &str, most: usize, note: &str) -> sqlx::Result<()> {
+        if !self.shared.may_note(self.job.id, what, most) {
+            return Ok(());
+        }
+        let now = self.core.clock.now();
+        events::record(tx, now, &Actor::salvor(), EventKind::JobNote, self.job.id, note).await
+    }
+
+    /// A copy did not give what it should: into the log, for the first twenty of each copy.
+    pub async fn refuse_copy(&self, tx: &mut Tx, copy: &str, sentence: &str) -> sqlx::Result<()> {
+        const MOST: usize = 20;
+        if !self.shared.may_note(self.job.id, copy, MOST) {
+            return Ok(());
+        }
+        let now = self.core.clock.now();
+        events::record(tx, now, &Actor::salvor(), EventKind::CopyRefused, self.job.id, sentence).await
+    }
+
+    pub fn volume_root(&self) -> Result<Arc<Root>, String> {
+        Root::open(&self.place.config.path).map(Arc::new).map_err(|why| why.to_string())
+    }
+
+    /// The copies that can be read now, with their place in [`Place::copies`]; and why the others cannot.
+    pub fn open_sources(&self, wanted: impl Fn(&Copy) -> bool) -> (Vec<(usize, SourceHandle)>, Vec<String>) {
+        let mut sources = Vec::new();
+        let mut away = Vec::new();
+        for (index, copy) in self.place.copies.iter().enumerate().filter(|(_, copy)| wanted(copy)) {
+            match Root::open(&copy.config.path) {
+                Ok(root) => {
+                    let source = Arc::new(FsSource::new(copy.config.name.clone(), Arc::new(root)));
+                    sources.push((index, SourceHandle { source, limit: self.limit(&copy.config) }));
+                }
+                Err(why) => away.push(format!("the copy \"{}\" is out of reach: {why}", copy.config.name)),
+            }
+        }
+        (sources, away)
+    }
+
+    pub fn open_sink(&self, copy: &CopyConfig) -> Result<Sink, String> {
+        Root::open(&copy.path).map(|root| Sink::new(Arc::new(root))).map_err(|why| why.to_string())
+    }
+
+    pub fn limit(&self, copy: &CopyConfig) -> RateLimit {
+        self.shared.limit(&self.place.config.name, copy)
+    }
+
+    /// The quarantine's folder of this job.
+    pub fn label(&self) -> Result<Label, Halt> {
+        Label::new(self.job.id.to_string()).map_err(|why| Halt::Fail(why.to_string()))
+    }
+
+    /// Runs the engine on a thread for blocking work. Gives the seconds that it took of its own: where several batches run
+    /// side by side, each has its share.
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<(T, f64), Halt> {
+        let busy = self.shared.busy.fetch_add(1, Ordering::Relaxed) + 1;
+        let started = std::time::Instant::now();
+        let done = tokio::task::spawn_blocking(work).await;
+        self.shared.busy.fetch_sub(1, Ordering::Relaxed);
+        let seconds = started.elapsed().as_secs_f64() / busy as f64;
+        done.map(|done| (done, seconds)).map_err(Halt::panicked)
+    }
+}

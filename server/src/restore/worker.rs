@@ -1,0 +1,361 @@
+//! The worker: leases the segment that is needed most, has its driver do it, and records how that ended.
+//!
+//! It takes no input: what to do is in the database, so that it may die at any moment and another one goes on. It wakes on a
+//! timer, for work of other processes, and on a nudge. While it holds a segment it renews the lease and looks whether the
+//! job is still wanted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use salvor_domain::account::Actor;
+use salvor_domain::event::EventKind;
+use salvor_domain::ids::{JobId, WorkerId};
+use salvor_domain::job::{JobKind, JobState, Phase};
+use salvor_domain::segment::{LEASE, SegmentState};
+use salvor_domain::units;
+use salvor_engine::{Control, Progress};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::core::Core;
+use crate::database::Tx;
+use crate::error::{Error, Result};
+use crate::events;
+use crate::restore::drivers::{self, Outcome, Planned};
+use crate::restore::report;
+use crate::restore::store::segments::{self, Segment};
+use crate::restore::store::{self, Job};
+use crate::restore::work::{Copy, Halt, Place, Shared, Work};
+use crate::volumes::store as volumes;
+
+/// How often a worker looks for work of other processes.
+const WAKE: Duration = Duration::from_millis(500);
+/// How often the holder of a segment looks whether the job is still wanted.
+const WATCH: Duration = Duration::from_millis(300);
+/// Segments at a time; more only where there are more processors.
+const LEAST_SLOTS: usize = 2;
+const MOST_SLOTS: usize = 4;
+/// Pause after the database failed.
+const RECOVER: Duration = Duration::from_secs(1);
+
+#[derive(Clone)]
+pub struct Worker {
+    core: Core,
+    id: WorkerId,
+    only: Option<JobId>,
+    shared: Arc<Shared>,
+    processors: usize,
+}
+
+impl Worker {
+    fn new(core: Core, only: Option<JobId>) -> Self {
+        let id = core.new_worker_id();
+        let processors = std::thread::available_parallelism().map_or(LEAST_SLOTS, usize::from);
+        Self { core, id, only, shared: Arc::default(), processors }
+    }
+
+    /// Works on every job until `cancel`; what is in hand then is released at its next batch.
+    pub async fn run(core: Core, cancel: CancellationToken) {
+        Self::new(core, None).until(&cancel).await;
+    }
+
+    /// Works on one job alone, beside any other worker, until it ended or cannot go on without a person's word.
+    pub async fn run_until_ended(core: Core, job: JobId, cancel: CancellationToken) -> Result<()> {
+        let worker = Self::new(core.clone(), Some(job));
+        let done = cancel.child_token();
+        let working = worker.until(&done);
+        let watching = async {
+            let waits = waits_for_nobody(&core, job, &cancel).await;
+            done.cancel();
+            waits
+        };
+        let ((), ended) = tokio::join!(working, watching);
+        ended
+    }
+
+    async fn until(&self, cancel: &CancellationToken) {
+        let slots = self.processors.clamp(LEAST_SLOTS, MOST_SLOTS);
+        let mut running = JoinSet::new();
+        while !cancel.is_cancelled() {
+            if running.len() < slots {
+                match self.lease(cancel).await {
+                    Ok(Some(work)) => {
+                        let worker = self.clone();
+                        running.spawn(async move { worker.hold(work).await });
+                        continue;
+                    }
+                    Ok(None) => {}
+                    Err(error) => {
+                        tracing::error!(%error, "looking for work failed");
+                        tokio::time::sleep(RECOVER).await;
+                    }
+                }
+            }
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                Some(_) = running.join_next() => {}
+                () = self.core.nudge.notified() => {}
+                () = tokio::time::sleep(WAKE) => {}
+            }
+        }
+        while running.join_next().await.is_some() {}
+    }
+
+    /// Takes the segment that is needed most.
+    async fn lease(&self, cancel: &CancellationToken) -> sqlx::Result<Option<(Work, CancellationToken)>> {
+        // Looking is for everybody; only who found something asks for the right to write.
+        let mut tx = self.core.db.read().await?;
+        if segments::candidate(&mut tx, self.core.clock.now(), self.only, false).await?.is_none() {
+            return Ok(None);
+        }
+        drop(tx);
+        let mut tx = self.core.db.begin().await?;
+        let now = self.core.clock.now();
+        let Some(segment) = segments::candidate(&mut tx, now, self.only, true).await? else { return Ok(None) };
+        let Some(mut job) = store::lock(&mut tx, segment.job).await? else { return Ok(None) };
+        let Ok(leased) = segment.state.lease(self.id, now) else { return Ok(None) };
+        let Some(place) = self.place(&mut tx, &job).await? else {
+            fail(&mut tx, job, "its volume is not in the configuration of this Salvor", now).await?;
+            tx.commit().await?;
+            return Ok(None);
+        };
+        job.start_clock(segments::held_until(&mut tx, job.id).await?, now);
+        segments::save_state(&mut tx, segment.id, leased).await?;
+        store::save(&mut tx, &job).await?;
+        tx.commit().await?;
+        let work = Work {
+            core: self.core.clone(),
+            worker: self.id,
+            segment: Segment { state: leased, ..segment },
+            job,
+            place,
+            control: Control::new(),
+            progress: Progress::new(),
+            shared: self.shared.clone(),
+            threads: self.processors,
+        };
+        Ok(Some((work, cancel.clone())))
+    }
+
+    /// The volume of a job, as it is configured here.
+    async fn place(&self, tx: &mut Tx, job: &Job) -> sqlx::Result<Option<Place>> {
+        let Some(volume) = volumes::volume_by_id(tx, job.volume_id).await? else { return Ok(None) };
+        let Some(config) = self.core.config.volume(&volume.name) else { return Ok(None) };
+        let rows = volumes::copies(tx, volume.id).await?;
+        let row_of = |name: &str| rows.iter().find(|row| row.name == name).cloned();
+        let copies = config
+            .copies
+            .iter()
+            .filter_map(|copy| Some(Copy { row: row_of(&copy.name)?, config: copy.clone() }))
+            .collect();
+        Ok(Some(Place { volume, config: config.clone(), copies }))
+    }
+
+    /// Has the driver do a segment while its lease is kept, and records the end.
+    async fn hold(&self, (work, cancel): (Work, CancellationToken)) {
+        let driven = {
+            let driving = drivers::drive(&work);
+            let watching = watch(&work, &cancel);
+            tokio::pin!(driving, watching);
+            tokio::select! {
+                driven = &mut driving => driven,
+                () = &mut watching => {
+                    // The driver ends at its next batch; what it has done by then is recorded.
+                    driving.await
+                }
+            }
+        };
+        let ended = match driven {
+            Ok(Outcome::Planned(planned)) => end_plan(&work, *planned).await,
+            Ok(Outcome::Worked) => end_work(&work).await,
+            Err(halt) => Err(halt),
+        };
+        if let Err(halt) = ended {
+            let halt = patient(&work, halt).await;
+            if let Err(error) = give_back(&work, halt).await {
+                tracing::error!(%error, job = %work.job.id, "a segment could not be given back; its lease will run out");
+            }
+        }
+        self.core.nudge.notify_one();
+    }
+}
+
+/// Waits until nothing more happens to the job by itself: it ended, was paused, or its plan waits for approval.
+async fn waits_for_nobody(core: &Core, job: JobId, cancel: &CancellationToken) -> Result<()> {
+    loop {
+        let mut tx = core.db.read().await?;
+        let job = store::job(&mut tx, job).await?.ok_or_else(|| Error::not_found("the job is gone"))?;
+        drop(tx);
+        if !job.state.is_active() || cancel.is_cancelled() {
+            return Ok(());
+        }
+        tokio::select! {
+            () = cancel.cancelled() => {}
+            () = tokio::time::sleep(Duration::from_millis(50)) => {}
+        }
+    }
+}
+
+/// Keeps the lease, and returns when the job is to go no further: after telling the engine.
+async fn watch(work: &Work, cancel: &CancellationToken) {
+    let mut renewed_at = work.core.clock.now();
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return work.control.pause(),
+            () = tokio::time::sleep(WATCH) => {}
+        }
+        let now = work.core.clock.now();
+        let looked = if now - renewed_at >= LEASE / 3 {
+            renewed_at = now;
+            renew(work).await
+        } else {
+            is_wanted(work).await
+        };
+        match looked {
+            Ok(true) => {}
+            Ok(false) => return work.control.cancel(),
+            // The lease outlasts a hiccup of the database; if it does not, the driver's next commit says so.
+            Err(error) => tracing::warn!(%error, job = %work.job.id, "a lease could not be looked at"),
+        }
+    }
+}
+
+async fn is_wanted(work: &Work) -> sqlx::Result<bool> {
+    let mut tx = work.core.db.read().await?;
+    Ok(store::job(&mut tx, work.job.id).await?.is_some_and(|job| job.state.is_active()))
+}
+
+async fn renew(work: &Work) -> sqlx::Result<bool> {
+    let mut tx = work.core.db.begin().await?;
+    let Some(segment) = segments::lock(&mut tx, work.segment.id).await? else { return Ok(false) };
+    let Ok(renewed) = segment.state.renew(work.worker, work.core.clock.now()) else { return Ok(false) };
+    segments::save_state(&mut tx, segment.id, renewed).await?;
+    tx.commit().await?;
+    is_wanted(work).await
+}
+
+async fn end_plan(work: &Work, planned: Planned) -> Result<(), Halt> {
+    let now = work.core.clock.now();
+    let (mut tx, mut job) = work.begin().await?;
+    complete(work, &mut tx).await?;
+    (job.files, job.bytes, job.plan) = (planned.files, planned.bytes, Some(planned.plan));
+    // A plan that came to its end just as the job was paused is kept: the job resumes with its work.
+    let state = match job.state.clone() {
+        JobState::Paused { since, by, reason, during: Phase::Planning } if job.approved => {
+            JobState::Paused { since, by, reason, during: Phase::Running }
+        }
+        planning @ JobState::Planning { .. } => {
+            planning.plan_ready(job.approved || job.dry_run, now).map_err(|why| Halt::Fail(why.to_string()))?
+        }
+        JobState::Paused { .. } => {
+            segments::reopen_plan(&mut tx, job.id).await?;
+            job.state.clone()
+        }
+        other => other,
+    };
+    let job = job.moved(state, now);
+    let salvor = Actor::salvor();
+    events::record(&mut tx, now, &salvor, EventKind::JobPlanned, job.id, &planned.summary).await?;
+    let job = finish_if_done(&mut tx, job, work).await?;
+    let committed = work.commit(tx, &job).await;
+    work.core.nudge.notify_one();
+    match committed {
+        // The segment is done; that the job goes no further is nobody's business here.
+        Ok(()) | Err(Halt::Stopped) => Ok(()),
+        Err(halt) => Err(halt),
+    }
+}
+
+async fn end_work(work: &Work) -> Result<(), Halt> {
+    let (mut tx, job) = work.begin().await?;
+    complete(work, &mut tx).await?;
+    let job = finish_if_done(&mut tx, job, work).await?;
+    match work.commit(tx, &job).await {
+        Ok(()) | Err(Halt::Stopped) => Ok(()),
+        Err(halt) => Err(halt),
+    }
+}
+
+async fn complete(work: &Work, tx: &mut Tx) -> Result<(), Halt> {
+    let segment = segments::lock(tx, work.segment.id).await?.ok_or(Halt::Lost)?;
+    let done: SegmentState =
+        segment.state.complete(work.worker, work.core.clock.now()).map_err(|_| Halt::Lost)?;
+    Ok(segments::save_state(tx, segment.id, done).await?)
+}
+
+/// A running job without open segments has come to its end.
+async fn finish_if_done(tx: &mut Tx, job: Job, work: &Work) -> Result<Job, Halt> {
+    let running = matches!(job.state, JobState::Running { .. });
+    if !running || (!job.dry_run && segments::open_count(tx, job.id).await? > 0) {
+        return Ok(job);
+    }
+    let now = work.core.clock.now();
+    match job.kind() {
+        JobKind::Check => drivers::check::finish(tx, &job, now).await?,
+        JobKind::Protect => drivers::protect::finish(tx, &job).await?,
+        JobKind::Restore => drivers::restore::finish(tx, &job).await?,
+    }
+    let state = job.state.clone().finish(now).map_err(|why| Halt::Fail(why.to_string()))?;
+    let job = job.moved(state, now);
+    let summary = report::sentence(&report::report(tx, job.clone(), now).await?);
+    events::record(tx, now, &Actor::salvor(), EventKind::JobFinished, job.id, &summary).await?;
+    Ok(job)
+}
+
+/// A database that fails is given time; where it fails again and again, a person has to look.
+async fn patient(work: &Work, halt: Halt) -> Halt {
+    const ATTEMPTS: usize = 10;
+    let Halt::Database(error) = &halt else { return halt };
+    tracing::error!(%error, job = %work.job.id, "the database failed under a segment");
+    tokio::time::sleep(RECOVER).await;
+    if work.shared.may_note(work.job.id, "database", ATTEMPTS) {
+        return halt;
+    }
+    Halt::Pause("the database does not keep what comes of it; the details are in Salvor's log".into())
+}
+
+/// A segment that was not done: for whom it is now, and what that means for the job.
+async fn give_back(work: &Work, halt: Halt) -> sqlx::Result<()> {
+    if matches!(halt, Halt::Lost) {
+        return Ok(());
+    }
+    let now = work.core.clock.now();
+    let mut tx = work.core.db.begin().await?;
+    let Some(job) = store::lock(&mut tx, work.job.id).await? else { return Ok(()) };
+    if let Some(segment) = segments::lock(&mut tx, work.segment.id).await?
+        && let Ok(released) = segment.state.release(work.worker)
+    {
+        segments::save_state(&mut tx, segment.id, released).await?;
+    }
+    match halt {
+        Halt::Pause(reason) => pause(&mut tx, job, &reason, now).await?,
+        Halt::Fail(reason) => fail(&mut tx, job, &reason, now).await?,
+        Halt::Stopped | Halt::Lost | Halt::Database(_) => {}
+    }
+    tx.commit().await
+}
+
+/// Salvor itself pauses the job, which then waits for a person.
+pub async fn pause(
+    tx: &mut Tx,
+    job: Job,
+    reason: &str,
+    now: chrono::DateTime<chrono::Utc>,
+) -> sqlx::Result<()> {
+    let salvor = Actor::salvor();
+    let Ok(state) = job.state.clone().pause(salvor.name.clone(), reason.to_owned(), now) else {
+        return Ok(());
+    };
+    let job = job.moved(state, now);
+    store::save(tx, &job).await?;
+    events::record(tx, now, &salvor, EventKind::JobPaused, job.id, &format!("Paused: {reason}.")).await
+}
+
+async fn fail(tx: &mut Tx, job: Job, reason: &str, now: chrono::DateTime<chrono::Utc>) -> sqlx::Result<()> {
+    let Ok(state) = job.state.clone().fail(reason.to_owned(), now) else { return Ok(()) };
+    let job = job.moved(state, now);
+    store::save(tx, &job).await?;
+    let after = units::duration(job.active_seconds_at(now));
+    let sentence = format!("The {} could not go on after {after}: {reason}.", job.kind());
+    events::record(tx, now, &Actor::salvor(), EventKind::JobFailed, job.id, &sentence).await
+}

@@ -1,0 +1,441 @@
+//! Jobs on real files: the main story, and what may go wrong in it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use salvor::error::Error;
+use salvor::restore::{Worker, service};
+use salvor::volumes::service as volumes;
+use salvor_app::restore::port::NewJob;
+use salvor_domain::account::{Actor, Role};
+use salvor_domain::ids::JobId;
+use salvor_domain::job::{JobControl, JobReport, JobRequest};
+use salvor_domain::path::{FilePath, Glob};
+use salvor_domain::volume::Mode;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::TestApp;
+
+pub fn check(full: bool) -> JobRequest {
+    JobRequest::Check { full, paths: vec![] }
+}
+
+pub fn protect() -> JobRequest {
+    JobRequest::Protect { to: vec![] }
+}
+
+pub fn restore() -> JobRequest {
+    JobRequest::Restore { from: vec![], paths: vec![], files: vec![], to_folder: None }
+}
+
+fn job(request: JobRequest) -> NewJob {
+    NewJob { volume: "uploads".into(), request, dry_run: false, hold: false }
+}
+
+async fn start(app: &TestApp, new: NewJob) -> JobId {
+    service::start(&app.core, &Actor::salvor(), new, None).await.unwrap().job.parse().unwrap()
+}
+
+async fn control(app: &TestApp, id: JobId, control: JobControl) -> Result<JobReport, Error> {
+    service::control(&app.core, &Actor::salvor(), id, control).await
+}
+
+/// Works on a job until it ended, or waits for a person.
+async fn ended(app: &TestApp, id: JobId) -> JobReport {
+    Worker::run_until_ended(app.core.clone(), id, CancellationToken::new()).await.unwrap();
+    service::job(&app.core, id).await.unwrap()
+}
+
+async fn run(app: &TestApp, request: JobRequest) -> JobReport {
+    let id = start(app, job(request)).await;
+    ended(app, id).await
+}
+
+/// Waits for a fact about a job.
+async fn until(app: &TestApp, id: JobId, what: impl Fn(&JobReport) -> bool) -> JobReport {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let report = service::job(&app.core, id).await.unwrap();
+        if what(&report) {
+            return report;
+        }
+        assert!(Instant::now() < deadline, "it did not come to pass: {report:#?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn set_mode(app: &TestApp, to: Mode) {
+    volumes::set_mode(&app.core, &Actor::salvor(), "uploads", to, "a test", true).await.unwrap();
+}
+
+/// All files below a folder, with all that a restore has to bring back.
+pub fn tree(root: &Path) -> BTreeMap<PathBuf, (Vec<u8>, i64, i64, u32)> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            let meta = std::fs::symlink_metadata(&path).unwrap();
+            if meta.is_dir() {
+                folders.push(path);
+            } else if meta.is_file() {
+                let bytes = std::fs::read(&path).unwrap();
+                let name = path.strip_prefix(root).unwrap().to_path_buf();
+                found.insert(name, (bytes, meta.mtime(), meta.mtime_nsec(), meta.permissions().mode()));
+            }
+        }
+    }
+    found
+}
+
+/// What Salvor keeps on a volume beside the customers' files, and what an interrupted write would leave.
+fn without_own(mut tree: BTreeMap<PathBuf, (Vec<u8>, i64, i64, u32)>) -> BTreeMap<PathBuf, (Vec<u8>, i64, i64, u32)> {
+    tree.retain(|path, _| !path.starts_with(".salvor"));
+    tree
+}
+
+/// Overwrites bytes in place without a trace in size and time.
+pub fn rot(path: &Path) {
+    let meta = std::fs::metadata(path).unwrap();
+    let mut bytes = std::fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x40;
+    std::fs::write(path, bytes).unwrap();
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    file.set_modified(meta.modified().unwrap()).unwrap();
+}
+
+fn fill(app: &TestApp) {
+    for site in ["anna", "rose"] {
+        for number in 0..40 {
+            let bytes: Vec<u8> = (0..3_000 + number * 7).map(|at| (at * number % 251) as u8).collect();
+            app.write(format!("files/{site}/gallery {number}/p{number}.jpg"), &bytes);
+        }
+    }
+    app.write("files/empty.txt", b"");
+    app.write(Path::new("files").join(OsStr::from_bytes(b"caf\xe9 \\ 100%.gif")), b"not utf-8");
+    std::fs::set_permissions(app.path("files/empty.txt"), PermissionsExt::from_mode(0o640)).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", app.path("files/outside")).unwrap();
+}
+
+on_both_engines! {
+    async fn the_story(app: &TestApp) {
+        fill(app);
+        let before = tree(&app.path("files"));
+        let report = run(app, protect()).await;
+        assert_eq!((report.state.as_str(), report.exit_code()), ("finished", 0), "{report:#?}");
+        assert_eq!((report.files.total, report.files.done), (82, 82));
+        assert_eq!(report.sources["local"].files, 82);
+        assert_eq!(tree(&app.path("copies/local")), before);
+        assert_eq!(tree(&app.path("copies/offsite")), before);
+        let report = run(app, check(true)).await;
+        assert_eq!((report.exit_code(), report.files.done, report.findings.total()), (0, 82, 0), "{report:#?}");
+
+        // The outage: a folder gone, files gone, one damaged without a trace, one cut short, one that lost its name.
+        std::fs::remove_dir_all(app.path("files/anna/gallery 3")).unwrap();
+        std::fs::remove_file(app.path("files/rose/gallery 7/p7.jpg")).unwrap();
+        std::fs::remove_file(app.path("files/empty.txt")).unwrap();
+        std::fs::remove_file(app.path("files").join(OsStr::from_bytes(b"caf\xe9 \\ 100%.gif"))).unwrap();
+        rot(&app.path("files/rose/gallery 8/p8.jpg"));
+        let modified = std::fs::metadata(app.path("files/rose/gallery 9/p9.jpg")).unwrap().modified().unwrap();
+        let cut = std::fs::File::options().write(true).open(app.path("files/rose/gallery 9/p9.jpg")).unwrap();
+        cut.set_len(100).unwrap();
+        cut.set_modified(modified).unwrap();
+        std::fs::create_dir(app.path("files/lost+found")).unwrap();
+        std::fs::rename(app.path("files/anna/gallery 5/p5.jpg"), app.path("files/lost+found/#123")).unwrap();
+
+        let quick = run(app, check(false)).await;
+        assert_eq!((quick.exit_code(), quick.findings.missing, quick.findings.corrupt), (1, 5, 1), "{quick:#?}");
+        let full = run(app, check(true)).await;
+        assert_eq!((full.exit_code(), full.files.total, full.files.done), (1, 82, 82));
+        let found = full.findings;
+        assert_eq!((found.missing, found.corrupt, found.orphan, found.extra), (5, 2, 1, 0), "{full:#?}");
+        let named = service::found(&app.core, full.job.parse().unwrap(), 100).await.unwrap();
+        let orphan = named.iter().find(|finding| finding.path == "lost+found/#123").unwrap();
+        assert!(orphan.detail.contains("anna/gallery 5/p5.jpg"), "{orphan:?}");
+        assert!(named.iter().any(|finding| finding.path == "caf\\xE9 \\ 100%.gif"), "{named:#?}");
+
+        let report = run(app, restore()).await;
+        assert_eq!((report.exit_code(), report.files.total, report.files.done), (0, 7, 7), "{report:#?}");
+        assert_eq!(report.sources["local"].files, 7);
+        std::fs::remove_dir_all(app.path("files/lost+found")).unwrap();
+        let after = tree(&app.path("files"));
+        let quarantine: Vec<_> = after.keys().filter(|path| path.starts_with(".salvor/quarantine")).collect();
+        assert_eq!(quarantine.len(), 2, "both corrupt files are kept: {quarantine:?}");
+        assert_eq!(without_own(after), before);
+        let report = run(app, check(true)).await;
+        assert_eq!((report.exit_code(), report.findings.total()), (0, 0), "{report:#?}");
+        let view = volumes::volume(&app.core, "uploads").await.unwrap();
+        assert_eq!(view.findings.total(), 0);
+        assert!(view.fully_checked_at.is_some() && view.protected_at.is_some());
+        assert!(view.copies[0].bytes_per_second.is_none() || view.copies[0].bytes_per_second.unwrap() > 0.0);
+        // Whatever was there already is not moved again.
+        assert_eq!(run(app, restore()).await.files.total, 0);
+        assert_eq!(run(app, protect()).await.files.total, 0);
+    }
+
+    async fn newer_files_stay_and_deleted_ones_stay_deleted(app: &TestApp) {
+        fill(app);
+        run(app, protect()).await;
+        app.write("files/rose/gallery 1/p1.jpg", b"written again");
+        std::fs::remove_file(app.path("files/rose/gallery 2/p2.jpg")).unwrap();
+        let deleted = FilePath::new("rose/gallery 2/p2.jpg").unwrap();
+        volumes::mark_deleted(&app.core, &Actor::salvor(), "uploads", &deleted).await.unwrap();
+        std::fs::remove_file(app.path("files/rose/gallery 3/p3.jpg")).unwrap();
+        let report = run(app, restore()).await;
+        let plan = report.plan.clone().unwrap();
+        assert_eq!((plan.newer, plan.tombstoned, plan.total.files), (1, 1, 1), "{report:#?}");
+        assert_eq!((report.exit_code(), report.files.done, report.findings.changed), (0, 1, 1));
+        assert_eq!(std::fs::read(app.path("files/rose/gallery 1/p1.jpg")).unwrap(), b"written again");
+        assert!(!app.path("files/rose/gallery 2/p2.jpg").exists());
+        let asked: Vec<_> =
+            ["rose/gallery 1/p1.jpg", "rose/gallery 2/p2.jpg", "rose/gallery 3/p3.jpg", "rose/gallery 4/p4.jpg", "x"]
+                .map(|path| FilePath::new(path).unwrap())
+                .into();
+        let outcomes = service::outcomes(&app.core, report.job.parse().unwrap(), &asked).await.unwrap();
+        let outcomes: Vec<_> = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
+        assert!(matches!(&outcomes[0], service::Outcome::Kept(_)), "{outcomes:?}");
+        assert!(matches!(&outcomes[1], service::Outcome::Kept(_)), "{outcomes:?}");
+        assert_eq!(outcomes[2..], [service::Outcome::Restored, service::Outcome::InPlace, service::Outcome::NotPlanned]);
+        // Protect takes the new version, and forgets nothing of the one that vanished.
+        let report = run(app, protect()).await;
+        assert_eq!((report.exit_code(), report.files.done), (0, 1), "{report:#?}");
+        assert!(app.path("copies/local/rose/gallery 2/p2.jpg").exists());
+        assert_eq!(run(app, check(true)).await.exit_code(), 0);
+    }
+
+    async fn damage_is_not_spread(app: &TestApp) {
+        fill(app);
+        run(app, JobRequest::Protect { to: vec!["local".into()] }).await;
+        rot(&app.path("files/rose/gallery 8/p8.jpg"));
+        let report = run(app, protect()).await;
+        assert_eq!((report.exit_code(), report.files.failed, report.findings.corrupt), (1, 1, 1), "{report:#?}");
+        assert_eq!(report.failures[0].path, "rose/gallery 8/p8.jpg");
+        assert!(report.failures[0].reason.contains("time did not"), "{report:#?}");
+        assert!(!app.path("copies/offsite/rose/gallery 8/p8.jpg").exists());
+        assert_eq!(run(app, restore()).await.exit_code(), 0);
+        assert_eq!(run(app, protect()).await.exit_code(), 0);
+        assert_eq!(tree(&app.path("copies/offsite")), without_own(tree(&app.path("files"))));
+    }
+
+    async fn a_bad_copy_is_refused_and_the_next_one_asked(app: &TestApp) {
+        fill(app);
+        run(app, protect()).await;
+        for number in 0..4 {
+            rot(&app.path(format!("copies/local/rose/gallery {number}/p{number}.jpg")));
+        }
+        std::fs::remove_file(app.path("copies/local/rose/gallery 4/p4.jpg")).unwrap();
+        std::fs::remove_dir_all(app.path("copies/offsite/rose/gallery 3")).unwrap();
+        std::fs::remove_dir_all(app.path("files/rose")).unwrap();
+        let report = run(app, restore()).await;
+        assert_eq!((report.exit_code(), report.files.done, report.files.failed), (1, 39, 1), "{report:#?}");
+        assert_eq!((report.sources["local"].files, report.sources["offsite"].files), (35, 4));
+        assert_eq!(report.failures[0].path, "rose/gallery 3/p3.jpg");
+        assert!(!app.path("files/rose/gallery 3/p3.jpg").exists(), "bad bytes never become visible");
+        let view = volumes::volume(&app.core, "uploads").await.unwrap();
+        assert_eq!((view.copies[0].faults, view.copies[1].faults), (5, 1));
+        // Asked again, it says so again; with the file back on a copy, the retry brings it.
+        let id: JobId = report.job.parse().unwrap();
+        control(app, id, JobControl::Retry).await.unwrap();
+        assert_eq!(ended(app, id).await.files.failed, 1);
+        rot(&app.path("copies/local/rose/gallery 3/p3.jpg"));
+        control(app, id, JobControl::Retry).await.unwrap();
+        let report = ended(app, id).await;
+        assert_eq!((report.exit_code(), report.files.done, report.failures.len()), (0, 40, 0), "{report:#?}");
+        assert!(matches!(control(app, id, JobControl::Retry).await, Err(Error::Conflict { .. })));
+    }
+
+    async fn what_is_in_no_copy_is_said_before_it_is_tried(app: &TestApp) {
+        fill(app);
+        run(app, protect()).await;
+        for folder in ["files", "copies/local", "copies/offsite"] {
+            std::fs::remove_dir_all(app.path(folder).join("anna")).unwrap();
+        }
+        // The catalogue still believes in the copies; the first restore finds out.
+        assert_eq!(run(app, restore()).await.files.failed, 40);
+        let report = run(app, restore()).await;
+        let plan = report.plan.clone().unwrap();
+        assert_eq!((plan.in_no_copy, plan.in_no_copy_paths.len(), plan.total.files), (40, 40, 0), "{report:#?}");
+        assert_eq!((report.exit_code(), report.files.failed, report.failures.len()), (1, 40, 40));
+    }
+
+    async fn a_plan_is_read_before_it_is_approved(app: &TestApp) {
+        fill(app);
+        run(app, protect()).await;
+        std::fs::remove_dir_all(app.path("files/rose")).unwrap();
+        let dry = start(app, NewJob { dry_run: true, ..job(restore()) }).await;
+        let report = ended(app, dry).await;
+        assert_eq!((report.state.as_str(), report.exit_code()), ("finished", 0), "{report:#?}");
+        assert_eq!(report.plan.unwrap().sources[0].amount.files, 40);
+        assert!(!app.path("files/rose").exists());
+
+        let held = start(app, NewJob { hold: true, ..job(restore()) }).await;
+        let report = ended(app, held).await;
+        assert_eq!(report.state, "planned");
+        assert_eq!(report.plan.unwrap().total.files, 40);
+        assert!(!app.path("files/rose").exists());
+        control(app, held, JobControl::Approve).await.unwrap();
+        assert_eq!(ended(app, held).await.exit_code(), 0);
+        assert!(app.path("files/rose/gallery 3/p3.jpg").exists());
+    }
+
+    async fn a_restore_may_go_elsewhere_and_be_partial(app: &TestApp) {
+        fill(app);
+        run(app, protect()).await;
+        std::fs::remove_dir_all(app.path("files/rose")).unwrap();
+        std::fs::create_dir(app.path("elsewhere")).unwrap();
+        let to = |folder: PathBuf, glob: &str| JobRequest::Restore {
+            from: vec!["offsite".into()],
+            paths: vec![Glob::new(glob)],
+            files: vec![],
+            to_folder: Some(folder.display().to_string()),
+        };
+        let report = run(app, to(app.path("elsewhere"), "rose/gallery 1*/**")).await;
+        assert_eq!((report.exit_code(), report.files.done, report.sources["offsite"].files), (0, 11, 11), "{report:#?}");
+        assert!(app.path("elsewhere/rose/gallery 12/p12.jpg").exists() && !app.path("files/rose").exists());
+        let refused = |request| service::start(&app.core, &ACTOR, job(request), None);
+        static ACTOR: std::sync::LazyLock<Actor> = std::sync::LazyLock::new(Actor::salvor);
+        for (folder, word) in [
+            (app.path("files"), "apart from"),
+            (app.path("copies/local/x"), "does not exist"),
+            (PathBuf::from("relative"), "absolute"),
+        ] {
+            let Err(Error::Invalid(message)) = refused(to(folder, "**")).await else { panic!("{word}") };
+            assert!(message.contains(word), "{message}");
+        }
+    }
+
+    async fn what_cannot_be_right_is_refused_in_words(app: &TestApp) {
+        fill(app);
+        let start = |new: NewJob| service::start(&app.core, &SALVOR, new, None);
+        static SALVOR: std::sync::LazyLock<Actor> = std::sync::LazyLock::new(Actor::salvor);
+        let Err(Error::NotFound(message)) = start(NewJob { volume: "up".into(), ..job(protect()) }).await else { panic!() };
+        assert!(message.contains("uploads"), "{message}");
+        let Err(Error::Invalid(message)) = start(job(JobRequest::Protect { to: vec!["tape".into()] })).await else { panic!() };
+        assert!(message.contains("local, offsite"), "{message}");
+        let escaping = JobRequest::Check { full: false, paths: vec![Glob::new("../x")] };
+        assert!(matches!(start(job(escaping)).await, Err(Error::Invalid(_))));
+        let viewer = Actor { name: "ann".into(), role: Role::Viewer };
+        let refused = service::start(&app.core, &viewer, job(check(false)), None).await;
+        assert!(matches!(refused, Err(Error::Forbidden(_))));
+
+        let first = start(job(protect())).await.unwrap();
+        let Err(Error::Conflict { message, .. }) = start(job(protect())).await else { panic!() };
+        assert!(message.contains(&first.job), "{message}");
+        control(app, first.job.parse().unwrap(), JobControl::Cancel).await.unwrap();
+
+        std::fs::rename(app.path("files"), app.path("away")).unwrap();
+        let Err(Error::Conflict { message, .. }) = start(job(check(false))).await else { panic!() };
+        assert!(message.contains("is not there"), "{message}");
+    }
+
+    async fn a_volume_that_went_away_is_not_a_volume_of_missing_files(app: &TestApp) {
+        fill(app);
+        run(app, protect()).await;
+        let id = start(app, job(check(false))).await;
+        std::fs::rename(app.path("files"), app.path("away")).unwrap();
+        let report = ended(app, id).await;
+        assert_eq!((report.state.as_str(), report.exit_code(), report.findings.missing), ("failed", 3, 0), "{report:#?}");
+        std::fs::rename(app.path("away"), app.path("files")).unwrap();
+        control(app, id, JobControl::Retry).await.unwrap();
+        assert_eq!(ended(app, id).await.exit_code(), 0);
+    }
+
+    async fn protect_stands_still_while_the_volume_is_not_normal(app: &TestApp) {
+        fill(app);
+        let id = start(app, job(protect())).await;
+        set_mode(app, Mode::ReadOnly).await;
+        let report = service::job(&app.core, id).await.unwrap();
+        assert_eq!(report.state, "paused", "{report:#?}");
+        assert!(matches!(control(app, id, JobControl::Resume).await, Err(Error::Conflict { .. })));
+        let Err(Error::Conflict { message, .. }) =
+            service::start(&app.core, &Actor::salvor(), job(protect()), None).await else { panic!() };
+        assert!(message.contains("read_only"), "{message}");
+        set_mode(app, Mode::Normal).await;
+        control(app, id, JobControl::Resume).await.unwrap();
+        assert_eq!(ended(app, id).await.exit_code(), 0);
+        // A restore goes on in read_only.
+        set_mode(app, Mode::ReadOnly).await;
+        std::fs::remove_dir_all(app.path("files/rose")).unwrap();
+        assert_eq!(run(app, restore()).await.files.done, 40);
+    }
+
+    async fn two_restores_at_once_restore_each_file_once(app: &TestApp) {
+        fill(app);
+        run(app, protect()).await;
+        std::fs::remove_dir_all(app.path("files/rose")).unwrap();
+        let (one, two) = (start(app, job(restore())).await, start(app, job(restore())).await);
+        let (one, two) = tokio::join!(ended(app, one), ended(app, two));
+        assert_eq!((one.exit_code(), two.exit_code()), (0, 0), "{one:#?} {two:#?}");
+        assert_eq!(tree(&app.path("files/rose")).len(), 40);
+        assert!(!app.path("files/.salvor").exists(), "nothing was corrupt");
+    }
+
+    async fn a_job_is_paused_resumed_and_cancelled(app: &TestApp) {
+        for number in 0..3_000 {
+            app.write(format!("files/many/{number}"), &[7; 500]);
+        }
+        run(app, protect()).await;
+        std::fs::remove_dir_all(app.path("files/many")).unwrap();
+        let id = start(app, job(restore())).await;
+        let cancel = CancellationToken::new();
+        let working = Worker::run(app.core.clone(), cancel.clone());
+        let story = async {
+            until(app, id, |report| report.files.done > 0 || report.state == "finished").await;
+            if control(app, id, JobControl::Pause).await.is_ok() {
+                let paused = until(app, id, |report| report.state == "paused").await;
+                let done = tree(&app.path("files")).len() as u64;
+                assert!(paused.files.done <= done && paused.eta.is_none(), "{paused:#?}");
+                control(app, id, JobControl::Resume).await.unwrap();
+            }
+            let report = until(app, id, |report| report.state == "finished").await;
+            assert_eq!((report.files.done, report.sources["local"].files), (3_000, 3_000), "{report:#?}");
+
+            std::fs::remove_dir_all(app.path("files/many")).unwrap();
+            let second = start(app, job(restore())).await;
+            control(app, second, JobControl::Cancel).await.unwrap();
+            let report = until(app, second, |report| report.state == "cancelled").await;
+            assert_eq!(report.exit_code(), 1);
+            control(app, second, JobControl::Retry).await.unwrap();
+            until(app, second, |report| report.state == "finished" && report.files.done == 3_000).await;
+            cancel.cancel();
+        };
+        tokio::join!(working, story);
+    }
+
+    async fn a_copy_that_vanishes_in_mid_restore_is_replaced_by_the_next(app: &TestApp) {
+        for number in 0..2_500 {
+            app.write(format!("files/many/{number}"), &[7; 500]);
+        }
+        run(app, protect()).await;
+        std::fs::remove_dir_all(app.path("files/many")).unwrap();
+        let id = start(app, job(restore())).await;
+        let vanish = async {
+            until(app, id, |report| report.files.done > 0 || report.state == "finished").await;
+            std::fs::rename(app.path("copies/local"), app.path("copies/away")).unwrap();
+        };
+        let (report, ()) = tokio::join!(ended(app, id), vanish);
+        assert_eq!((report.exit_code(), report.files.done), (0, 2_500), "{report:#?}");
+        let view = volumes::volume(&app.core, "uploads").await.unwrap();
+        assert_eq!(view.copies[0].faults, 0, "a copy that is away has not lost its files");
+    }
+
+    async fn what_a_dead_worker_held_is_taken_over(app: &TestApp) {
+        fill(app);
+        run(app, protect()).await;
+        std::fs::remove_dir_all(app.path("files/rose")).unwrap();
+        let id = start(app, job(restore())).await;
+        // A worker that is dropped in the midst of its work is as dead as a killed one: its lease stays.
+        let mut died = Box::pin(Worker::run_until_ended(app.core.clone(), id, CancellationToken::new()));
+        let _ = tokio::time::timeout(Duration::from_millis(3), &mut died).await;
+        drop(died);
+        app.advance(chrono::TimeDelta::seconds(11));
+        let report = ended(app, id).await;
+        assert_eq!((report.exit_code(), report.files.done), (0, 40), "{report:#?}");
+        assert!(report.seconds < 11.0, "the time while nobody worked does not count: {}", report.seconds);
+    }
+}
