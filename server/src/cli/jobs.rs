@@ -105,13 +105,20 @@ fn globs(patterns: Vec<String>) -> Vec<Glob> {
 /// The folder as whoever works on the job will find it, wherever that process was started.
 fn absolute(folder: PathBuf) -> Result<String, CliError> {
     let shown = folder.display().to_string();
-    let absolute = std::path::absolute(&folder).map_err(|why| CliError::Usage(format!("--to {shown}: {why}")))?;
-    absolute.into_os_string().into_string().map_err(|_| {
-        CliError::Usage(format!("--to {shown}: use a folder whose name is valid UTF-8"))
-    })
+    let absolute =
+        std::path::absolute(&folder).map_err(|why| CliError::Usage(format!("--to {shown}: {why}")))?;
+    absolute
+        .into_os_string()
+        .into_string()
+        .map_err(|_| CliError::Usage(format!("--to {shown}: use a folder whose name is valid UTF-8")))
 }
 
-async fn run(core: Core, volume: String, request: JobRequest, args: CommonArgs) -> Result<ExitCode, CliError> {
+async fn run(
+    core: Core,
+    volume: String,
+    request: JobRequest,
+    args: CommonArgs,
+) -> Result<ExitCode, CliError> {
     let new = NewJob { volume, request, dry_run: args.dry_run, hold: false };
     let report = service::start(&core, &actor(), new, None).await?;
     let id: JobId = report.job.parse().map_err(|why| CliError::Failed(format!("{why}")))?;
@@ -144,7 +151,8 @@ fn detached(report: &JobReport, json: bool) -> Result<ExitCode, CliError> {
 }
 
 pub fn as_json(report: &JobReport) -> Result<String, CliError> {
-    serde_json::to_string(report).map_err(|why| CliError::Failed(format!("the report cannot be written: {why}")))
+    serde_json::to_string(report)
+        .map_err(|why| CliError::Failed(format!("the report cannot be written: {why}")))
 }
 
 /// Works on the job until it ended; true when the person at the keyboard stopped it.
@@ -194,7 +202,8 @@ fn advance(bar: &ProgressBar, report: &JobReport) {
     bar.set_prefix(if report.plan.is_none() { "planning".into() } else { report.kind.to_string() });
     bar.set_length(report.files.total);
     bar.set_position(report.files.done + report.files.failed + report.files.skipped);
-    let mut words = vec![format!("{} of {}", units::bytes(report.bytes.done), units::bytes(report.bytes.total))];
+    let mut words =
+        vec![format!("{} of {}", units::bytes(report.bytes.done), units::bytes(report.bytes.total))];
     if let Some(rate) = report.bytes_per_second {
         words.push(format!("{}/s", units::bytes(rate as u64)));
     }
@@ -229,13 +238,23 @@ fn headline(report: &JobReport) -> String {
         ("paused", Some(reason)) => format!("Paused: {reason}.\nGo on with: salvor job resume {job}"),
         ("planned", _) => format!("The plan waits for approval: salvor job approve {job}"),
         ("finished", _) => format!("{}: {}.", report.volume, crate::restore::report::sentence(report)),
-        (state, _) => format!("{} of {}: {state}; {}.", report.kind, report.volume, crate::restore::report::sentence(report)),
+        (state, _) => format!(
+            "{} of {}: {state}; {}.",
+            report.kind,
+            report.volume,
+            crate::restore::report::sentence(report)
+        ),
     }
 }
 
 fn show_plan(kind: JobKind, plan: &Plan) {
-    let amount = |files, bytes| format!("{} ({})", units::counted(files, "file", "files"), units::bytes(bytes));
-    println!("  to {}: {}", if kind == JobKind::Check { "look at" } else { "move" }, amount(plan.total.files, plan.total.bytes));
+    let amount =
+        |files, bytes| format!("{} ({})", units::counted(files, "file", "files"), units::bytes(bytes));
+    println!(
+        "  to {}: {}",
+        if kind == JobKind::Check { "look at" } else { "move" },
+        amount(plan.total.files, plan.total.bytes)
+    );
     for source in &plan.sources {
         let time = match source.estimate {
             Some(eta) => units::duration_range(eta.low_seconds, eta.high_seconds),

@@ -8,11 +8,12 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt, stream};
 use http::StatusCode;
 use salvor_app::restore::port::NewJob;
 use salvor_domain::ids::JobId;
 use salvor_domain::job::{JobControl, JobReport};
+use tokio_util::sync::CancellationToken;
 
 use super::live::Live;
 use super::service;
@@ -76,12 +77,16 @@ fn parsed(id: &str) -> Result<JobId, ApiProblem> {
 
 /// One job's report, whenever it changes, until it has ended. Of a job that has ended already: 204, after which a browser
 /// does not ask again.
-async fn progress(State(core): State<Core>, Path(id): Path<String>) -> Answer<Response> {
+async fn progress(
+    State(core): State<Core>,
+    State(stop): State<CancellationToken>,
+    Path(id): Path<String>,
+) -> Answer<Response> {
     let id = parsed(&id)?;
     if ended(&service::job(&core, id).await?) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    Ok(sse(stream::unfold(Told::default(), move |told| next_report(core.clone(), id, told))))
+    Ok(sse(stop, stream::unfold(Told::default(), move |told| next_report(core.clone(), id, told))))
 }
 
 /// What a listener has been told.
@@ -115,13 +120,21 @@ fn ended(report: &JobReport) -> bool {
 }
 
 /// The jobs that have not ended, whenever one changes. All listeners share one look at the database.
-async fn live(State(core): State<Core>, Extension(live): Extension<Live>) -> Response {
-    sse(stream::unfold(None, move |told| next_list(core.clone(), live.clone(), told)))
+async fn live(
+    State(core): State<Core>,
+    State(stop): State<CancellationToken>,
+    Extension(live): Extension<Live>,
+) -> Response {
+    sse(stop, stream::unfold(None, move |told| next_list(core.clone(), live.clone(), told)))
 }
 
 type List = std::sync::Arc<str>;
 
-async fn next_list(core: Core, live: Live, told: Option<List>) -> Option<(Result<Event, Infallible>, Option<List>)> {
+async fn next_list(
+    core: Core,
+    live: Live,
+    told: Option<List>,
+) -> Option<(Result<Event, Infallible>, Option<List>)> {
     loop {
         if told.is_some() {
             tokio::time::sleep(PAUSE).await;
@@ -139,6 +152,10 @@ async fn next_list(core: Core, live: Live, told: Option<List>) -> Option<(Result
     }
 }
 
-fn sse(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
-    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
+/// Ends with the server, which would wait for it otherwise.
+fn sse(
+    stop: CancellationToken,
+    events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static,
+) -> Response {
+    Sse::new(events.take_until(stop.cancelled_owned())).keep_alive(KeepAlive::default()).into_response()
 }

@@ -338,7 +338,9 @@ mod tests {
     fn a_scope_is_everything_or_what_was_named() {
         assert!(scope(&[], &[]).contains(b"x") && scope(&[], &[]).is_everything());
         let some = scope(&["anna/**"], &["b", "a"]);
-        assert!(some.contains(b"anna/x") && some.contains(b"a") && some.contains(b"b") && !some.contains(b"c"));
+        assert!(
+            some.contains(b"anna/x") && some.contains(b"a") && some.contains(b"b") && !some.contains(b"c")
+        );
     }
 
     #[test]

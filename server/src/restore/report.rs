@@ -14,7 +14,8 @@ use crate::volumes::store as volumes;
 const WINDOW_SECONDS: f64 = 30.0;
 
 pub async fn report(tx: &mut Tx, job: Job, now: DateTime<Utc>) -> sqlx::Result<JobReport> {
-    let volume = volumes::volume_by_id(tx, job.volume_id).await?.map(|volume| volume.name).unwrap_or_default();
+    let volume =
+        volumes::volume_by_id(tx, job.volume_id).await?.map(|volume| volume.name).unwrap_or_default();
     let samples = if job.state.is_active() { figures::samples(tx, job.id).await? } else { Vec::new() };
     let sources = figures::sources(tx, job.id).await?;
     let findings = figures::findings(tx, job.id).await?;
@@ -23,9 +24,9 @@ pub async fn report(tx: &mut Tx, job: Job, now: DateTime<Utc>) -> sqlx::Result<J
         _ => figures::failures(tx, job.id, REPORTED_FAILURES).await?,
     };
     let rate = rate(&job, samples, now);
-    let eta = rate.filter(|_| matches!(job.state, JobState::Running { .. })).and_then(|rate| {
-        progress::estimate(left(&job), rate)
-    });
+    let eta = rate
+        .filter(|_| matches!(job.state, JobState::Running { .. }))
+        .and_then(|rate| progress::estimate(left(&job), rate));
     let reason = match &job.state {
         JobState::Paused { reason, .. } | JobState::Failed { reason, .. } => Some(reason.clone()),
         _ => None,

@@ -42,7 +42,8 @@ pub async fn start(core: &Core, actor: &Actor, new: NewJob, ticket: Option<i64>)
     check_folders(config, &new.request)?;
     let now = core.clock.now();
     let mut tx = core.db.begin().await?;
-    let volume = volumes::volume_to_change(&mut tx, &new.volume).await?.ok_or_else(|| unknown(core, &new.volume))?;
+    let volume =
+        volumes::volume_to_change(&mut tx, &new.volume).await?.ok_or_else(|| unknown(core, &new.volume))?;
     check_mode(&mut tx, &volume, &new.request).await?;
     let job = Job {
         id: core.new_job_id(),
@@ -64,7 +65,8 @@ pub async fn start(core: &Core, actor: &Actor, new: NewJob, ticket: Option<i64>)
     };
     store::insert(&mut tx, &job).await?;
     let rank = ticket.map_or(0, |_| segments::TICKET_RANK);
-    let segment = NewSegment { kind: SegmentKind::Plan, rank, range: None, files: 0, bytes: 0, done_at: None };
+    let segment =
+        NewSegment { kind: SegmentKind::Plan, rank, range: None, files: 0, bytes: 0, done_at: None };
     segments::insert(&mut tx, job.id, &segment).await?;
     let summary = format!("{} asked for: {}.", actor.name, in_words(&job.request, &new.volume));
     events::record(&mut tx, now, actor, EventKind::JobCreated, job.id, &summary).await?;
@@ -110,7 +112,12 @@ pub async fn control(core: &Core, actor: &Actor, id: JobId, control: JobControl)
 }
 
 /// The volume left `normal`: protect jobs on it wait, in the transaction that changes the mode.
-pub async fn pause_protect(tx: &mut Tx, now: DateTime<Utc>, volume_id: i64, reason: &str) -> sqlx::Result<()> {
+pub async fn pause_protect(
+    tx: &mut Tx,
+    now: DateTime<Utc>,
+    volume_id: i64,
+    reason: &str,
+) -> sqlx::Result<()> {
     for job in store::unended(tx, volume_id, JobKind::Protect).await? {
         let Some(job) = store::lock(tx, job.id).await? else { continue };
         worker::pause(tx, job, reason, now).await?;
@@ -239,7 +246,8 @@ fn check_request(config: &VolumeConfig, request: &JobRequest) -> Result<()> {
     for name in copies {
         if !config.copies.iter().any(|copy| copy.name == *name) {
             let names: Vec<&str> = config.copies.iter().map(|copy| copy.name.as_str()).collect();
-            let known = if names.is_empty() { "it has none".into() } else { format!("it has: {}", names.join(", ")) };
+            let known =
+                if names.is_empty() { "it has none".into() } else { format!("it has: {}", names.join(", ")) };
             return Err(Error::invalid(format!(
                 "The volume \"{}\" has no copy \"{name}\"; {known}.",
                 config.name
@@ -392,7 +400,9 @@ async fn retried(tx: &mut Tx, job: Job, now: DateTime<Utc>) -> Result<Job> {
         plan.in_no_copy_paths.clear();
     }
     if segments::open_count(tx, job.id).await? == 0 {
-        return Err(Error::conflict("Nothing of this job failed and nothing was left, so there is nothing to retry."));
+        return Err(Error::conflict(
+            "Nothing of this job failed and nothing was left, so there is nothing to retry.",
+        ));
     }
     Ok(job)
 }

@@ -111,8 +111,7 @@ impl Work {
         let mut tx = self.core.db.begin().await?;
         let job = store::lock(&mut tx, self.job.id).await?.ok_or(Halt::Lost)?;
         let segment = segments::lock(&mut tx, self.segment.id).await?.ok_or(Halt::Lost)?;
-        let renewed =
-            segment.state.renew(self.worker, self.core.clock.now()).map_err(|_| Halt::Lost)?;
+        let renewed = segment.state.renew(self.worker, self.core.clock.now()).map_err(|_| Halt::Lost)?;
         segments::save_state(&mut tx, self.segment.id, renewed).await?;
         Ok((tx, job))
     }

@@ -111,7 +111,9 @@ impl Worker {
         drop(tx);
         let mut tx = self.core.db.begin().await?;
         let now = self.core.clock.now();
-        let Some(segment) = segments::candidate(&mut tx, now, self.only, true).await? else { return Ok(None) };
+        let Some(segment) = segments::candidate(&mut tx, now, self.only, true).await? else {
+            return Ok(None);
+        };
         let Some(mut job) = store::lock(&mut tx, segment.job).await? else { return Ok(None) };
         let Ok(leased) = segment.state.lease(self.id, now) else { return Ok(None) };
         let Some(place) = self.place(&mut tx, &job).await? else {
@@ -244,9 +246,9 @@ async fn end_plan(work: &Work, planned: Planned) -> Result<(), Halt> {
         JobState::Paused { since, by, reason, during: Phase::Planning } if job.approved => {
             JobState::Paused { since, by, reason, during: Phase::Running }
         }
-        planning @ JobState::Planning { .. } => {
-            planning.plan_ready(job.approved || job.dry_run, now).map_err(|why| Halt::Fail(why.to_string()))?
-        }
+        planning @ JobState::Planning { .. } => planning
+            .plan_ready(job.approved || job.dry_run, now)
+            .map_err(|why| Halt::Fail(why.to_string()))?,
         JobState::Paused { .. } => {
             segments::reopen_plan(&mut tx, job.id).await?;
             job.state.clone()

@@ -93,7 +93,9 @@ pub fn tree(root: &Path) -> BTreeMap<PathBuf, (Vec<u8>, i64, i64, u32)> {
 }
 
 /// What Salvor keeps on a volume beside the customers' files, and what an interrupted write would leave.
-fn without_own(mut tree: BTreeMap<PathBuf, (Vec<u8>, i64, i64, u32)>) -> BTreeMap<PathBuf, (Vec<u8>, i64, i64, u32)> {
+fn without_own(
+    mut tree: BTreeMap<PathBuf, (Vec<u8>, i64, i64, u32)>,
+) -> BTreeMap<PathBuf, (Vec<u8>, i64, i64, u32)> {
     tree.retain(|path, _| !path.starts_with(".salvor"));
     tree
 }

@@ -27,8 +27,7 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
     let root = work.volume_root().map_err(Halt::Fail)?;
     let scope = Scope::new(paths, &[]);
     let mut tx = work.core.db.read().await?;
-    let rows =
-        catalogue::range(&mut tx, work.place.volume.id, first.as_bytes(), last.as_bytes()).await?;
+    let rows = catalogue::range(&mut tx, work.place.volume.id, first.as_bytes(), last.as_bytes()).await?;
     drop(tx);
     let rows: Vec<_> = rows
         .into_iter()

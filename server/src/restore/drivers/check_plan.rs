@@ -89,7 +89,12 @@ impl Look {
         match pair {
             Pair::Both(row, entry) if row.state == FileState::Tombstone => {
                 if entry.mtime_ns > row.mtime_ns {
-                    self.found(&entry.path, FindingKind::Extra, entry.size, "it was deleted, and uploaded again");
+                    self.found(
+                        &entry.path,
+                        FindingKind::Extra,
+                        entry.size,
+                        "it was deleted, and uploaded again",
+                    );
                 }
             }
             Pair::Absent(row, _) if row.state == FileState::Tombstone => {}
@@ -245,7 +250,11 @@ impl Look {
         };
         let mut summary = format!("{}: {what}", units::counted(self.total.files, "file", "files"));
         if self.others > 0 {
-            let links = units::counted(self.others, "symbolic link or special file", "symbolic links or special files");
+            let links = units::counted(
+                self.others,
+                "symbolic link or special file",
+                "symbolic links or special files",
+            );
             summary.push_str(&format!("; {links} left out"));
         }
         if self.too_long > 0 {

@@ -13,8 +13,8 @@ use salvor_domain::segment::{SEGMENT_BYTES, SEGMENT_FILES};
 use salvor_domain::units;
 use salvor_domain::volume::FileState;
 use salvor_engine::{
-    CopyResult, CopyTarget, Entry, Hashed, Kind, Known, ProtectItem, ProtectOptions, ProtectReport, ProtectResult,
-    RateLimit, protect_batch,
+    CopyResult, CopyTarget, Entry, Hashed, Kind, Known, ProtectItem, ProtectOptions, ProtectReport,
+    ProtectResult, RateLimit, protect_batch,
 };
 
 use crate::database::Tx;
@@ -92,7 +92,9 @@ impl Planning {
                     self.take(entry);
                 }
             }
-            Pair::Uncatalogued(entry) if entry.path.as_bytes().starts_with(LOST_AND_FOUND) => self.orphans += 1,
+            Pair::Uncatalogued(entry) if entry.path.as_bytes().starts_with(LOST_AND_FOUND) => {
+                self.orphans += 1
+            }
             Pair::Uncatalogued(entry) => self.take(entry),
             Pair::Other(kind) => self.links += u64::from(kind != Kind::Folder),
             Pair::Unreadable { path, reason } => self.unreadable.push(format!("{}: {reason}", shown(&path))),
@@ -104,7 +106,10 @@ impl Planning {
 
     fn take(&mut self, entry: Entry) {
         if entry.path.as_bytes().len() > self.longest_path {
-            let reason = format!("its path is longer than the {} bytes that this database can keep", self.longest_path);
+            let reason = format!(
+                "its path is longer than the {} bytes that this database can keep",
+                self.longest_path
+            );
             return self.fail(entry.path, reason);
         }
         self.total.files += 1;
@@ -136,7 +141,8 @@ impl Planning {
             }
             figures::add_failures(&mut tx, job.id, &self.failures, work.core.clock.now()).await?;
             for what in &self.unreadable {
-                work.note(&mut tx, "unreadable", 20, &format!("{what}; nothing beneath it was protected")).await?;
+                work.note(&mut tx, "unreadable", 20, &format!("{what}; nothing beneath it was protected"))
+                    .await?;
             }
         }
         // A folder that could not be read counts as one failure: its files are not known.
@@ -165,7 +171,11 @@ impl Planning {
             ),
         };
         if self.links > 0 {
-            let links = units::counted(self.links, "symbolic link or special file", "symbolic links or special files");
+            let links = units::counted(
+                self.links,
+                "symbolic link or special file",
+                "symbolic links or special files",
+            );
             summary.push_str(&format!("; {links} left out"));
         }
         if self.orphans > 0 {
@@ -173,7 +183,12 @@ impl Planning {
             summary.push_str(&format!("; {orphans} in lost+found left out"));
         }
         let (files, bytes) = self.figures();
-        Planned { plan: Plan { total: self.total, in_place: self.in_place, ..Plan::default() }, files, bytes, summary }
+        Planned {
+            plan: Plan { total: self.total, in_place: self.in_place, ..Plan::default() },
+            files,
+            bytes,
+            summary,
+        }
     }
 }
 
@@ -196,11 +211,8 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
         let (batch, rest) = left.split_at(batch_len(left));
         let known = segment.known(batch).await?;
         let wanted: Vec<ProtectItem> = batch.iter().map(|item| segment.wanted(item, &known)).collect();
-        let options = ProtectOptions {
-            threads: work.threads,
-            limit: RateLimit::unlimited(),
-            label: work.label()?,
-        };
+        let options =
+            ProtectOptions { threads: work.threads, limit: RateLimit::unlimited(), label: work.label()? };
         let (primary, open) = (primary.clone(), open.clone());
         let (control, progress) = (work.control.clone(), work.progress.clone());
         let (report, seconds) = work
@@ -376,7 +388,9 @@ impl Segment<'_> {
                     item.path,
                     shown(place)
                 )),
-                CopyResult::Written | CopyResult::Replaced { quarantined: None } | CopyResult::AlreadyThere => {}
+                CopyResult::Written
+                | CopyResult::Replaced { quarantined: None }
+                | CopyResult::AlreadyThere => {}
             }
             holders |= 1 << target.row.bit;
             verdicts.holding[*copy].push(item.path.clone());
@@ -419,7 +433,8 @@ fn refs(paths: &[FilePath]) -> Vec<&FilePath> {
 
 /// The protect came to its end. What was written after it began may be in no copy yet, so its start is the age that counts.
 pub async fn finish(tx: &mut Tx, job: &Job) -> sqlx::Result<()> {
-    let (JobRequest::Protect { to }, Some(started), 0) = (&job.request, job.started_at, job.files.failed) else {
+    let (JobRequest::Protect { to }, Some(started), 0) = (&job.request, job.started_at, job.files.failed)
+    else {
         return Ok(());
     };
     if job.dry_run {

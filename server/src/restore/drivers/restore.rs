@@ -9,8 +9,8 @@ use salvor_domain::path::{FilePath, shown};
 use salvor_domain::progress::Amount;
 use salvor_domain::volume::{FileState, Mode};
 use salvor_engine::{
-    CopyFault, CopyFaultKind, RateLimit, RestoreItem, RestoreOptions, RestoreReport, RestoreResult, Root, Sink,
-    SourceHandle, restore_batch,
+    CopyFault, CopyFaultKind, RateLimit, RestoreItem, RestoreOptions, RestoreReport, RestoreResult, Root,
+    Sink, SourceHandle, restore_batch,
 };
 
 use crate::database::Tx;
@@ -129,11 +129,8 @@ impl Segment<'_> {
                 Some(self.wanted(row, &batch[item]))
             })
             .collect();
-        let options = RestoreOptions {
-            threads: work.threads,
-            label: work.label()?,
-            limit: RateLimit::unlimited(),
-        };
+        let options =
+            RestoreOptions { threads: work.threads, label: work.label()?, limit: RateLimit::unlimited() };
         let (target, sources) = (self.target.clone(), self.sources.clone());
         let (control, progress) = (work.control.clone(), work.progress.clone());
         let (report, seconds) = work
@@ -183,7 +180,8 @@ impl Segment<'_> {
             catalogue::verified(&mut tx, volume, &done, now).await?;
             findings::resolve(&mut tx, volume, &done, now).await?;
             findings::report(&mut tx, volume, job.id, now, &verdicts.findings).await?;
-            let changed = FindingCounts { changed: verdicts.findings.len() as u64, ..FindingCounts::default() };
+            let changed =
+                FindingCounts { changed: verdicts.findings.len() as u64, ..FindingCounts::default() };
             figures::add_findings(&mut tx, job.id, &changed).await?;
         }
         self.record_sources(&mut tx, &job, rows, report, seconds).await?;
@@ -218,7 +216,8 @@ impl Segment<'_> {
                     verdicts.done.push(path);
                     verdicts.bytes_done += row.size;
                     if let Some(place) = quarantined {
-                        let note = format!("{path}: the corrupt file that was there is kept as {}", shown(place));
+                        let note =
+                            format!("{path}: the corrupt file that was there is kept as {}", shown(place));
                         verdicts.notes.push(("quarantine", note));
                     }
                 }

@@ -17,8 +17,8 @@ use salvor_engine::{Entry, Root, SourceHandle};
 use crate::restore::drivers::Planned;
 use crate::restore::drivers::restore::{Asked, NO_COPY};
 use crate::restore::planner::{Merge, Pair, Scope};
-use crate::restore::store::segments::{self, Item, ItemState, NewSegment, SegmentKind};
 use crate::restore::store::figures;
+use crate::restore::store::segments::{self, Item, ItemState, NewSegment, SegmentKind};
 use crate::restore::work::{Copy, Halt, Work};
 use crate::volumes::catalogue::CatalogueRow;
 use crate::volumes::findings::{self, NewFinding};
@@ -88,7 +88,8 @@ struct Ready {
 
 impl<'a> Planning<'a> {
     fn new(work: &'a Work, asked: Asked<'a>, sources: Vec<(usize, SourceHandle)>) -> Self {
-        let sources = sources.into_iter().map(|(index, handle)| (index, handle, Filling::default())).collect();
+        let sources =
+            sources.into_iter().map(|(index, handle)| (index, handle, Filling::default())).collect();
         let (wanted, newer_found, lost, ready) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         Self { work, asked, sources, wanted, newer_found, lost, ready, plan: Plan::default() }
     }
@@ -160,8 +161,9 @@ impl<'a> Planning<'a> {
             return Ok(Vec::new());
         }
         let sources: Vec<_> = self.sources.iter().map(|(_, handle, _)| handle.source.clone()).collect();
-        let look =
-            move || paths.iter().map(|path| sources.iter().position(|source| source.stat(path).is_ok())).collect();
+        let look = move || {
+            paths.iter().map(|path| sources.iter().position(|source| source.stat(path).is_ok())).collect()
+        };
         tokio::task::spawn_blocking(look).await.map_err(Halt::panicked)
     }
 
@@ -230,8 +232,7 @@ impl<'a> Planning<'a> {
         };
         let id = segments::insert(tx, job.id, &lost.segment(0, Some(now))).await?;
         segments::insert_items(tx, id, &lost.items, ItemState::Failed).await?;
-        let failures: Vec<_> =
-            lost.items.into_iter().map(|item| (item.path, NO_COPY.to_owned())).collect();
+        let failures: Vec<_> = lost.items.into_iter().map(|item| (item.path, NO_COPY.to_owned())).collect();
         Ok(figures::add_failures(tx, job.id, &failures, now).await?)
     }
 

@@ -88,7 +88,8 @@ pub async fn add_failures(
                 let key = &path.as_bytes()[..path.as_bytes().len().min(longest)];
                 values.push_bind(&job).push_bind(key).push_bind(reason).push_bind(now);
             });
-            query.push(" ON CONFLICT (job_id, path) DO UPDATE SET reason = excluded.reason, at = excluded.at");
+            query
+                .push(" ON CONFLICT (job_id, path) DO UPDATE SET reason = excluded.reason, at = excluded.at");
             query.build().execute(connection).await.map(drop)
         })?;
     }

@@ -100,7 +100,9 @@ pub async fn insert(tx: &mut Tx, job: &Job) -> sqlx::Result<()> {
 }
 
 pub async fn job(tx: &mut Tx, id: JobId) -> sqlx::Result<Option<Job>> {
-    fetch_optional!(tx, Row, "SELECT * FROM jobs WHERE id = $1", id.to_string())?.map(Job::try_from).transpose()
+    fetch_optional!(tx, Row, "SELECT * FROM jobs WHERE id = $1", id.to_string())?
+        .map(Job::try_from)
+        .transpose()
 }
 
 /// Reads a job to change it: others who want to wait until this transaction ends.

@@ -79,7 +79,9 @@ impl ItemState {
     }
 
     fn from_code(code: i64) -> Option<Self> {
-        [Self::Waiting, Self::Done, Self::Failed, Self::Skipped].into_iter().find(|state| state.code() == code)
+        [Self::Waiting, Self::Done, Self::Failed, Self::Skipped]
+            .into_iter()
+            .find(|state| state.code() == code)
     }
 }
 
@@ -244,7 +246,9 @@ pub async fn states(tx: &mut Tx, job: JobId, paths: &[FilePath]) -> sqlx::Result
     let mut found = Vec::new();
     for paths in paths.chunks(CHUNK) {
         let rows = build!(&mut *tx, |query, connection| {
-            query.push("SELECT path, state FROM items WHERE segment_id IN (SELECT id FROM segments WHERE job_id = ");
+            query.push(
+                "SELECT path, state FROM items WHERE segment_id IN (SELECT id FROM segments WHERE job_id = ",
+            );
             query.push_bind(&job).push(") AND path IN (");
             let mut list = query.separated(", ");
             for path in paths {
