@@ -1,5 +1,8 @@
 //! What the wire says when something cannot be done: safe to show, and helpful.
 
+use leptos::server_fn::codec::JsonEncoding;
+use leptos::server_fn::error::{FromServerFnError, ServerFnErrorErr};
+
 /// The one error of every port, server function and API call. On the wire an RFC 9457 problem document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
 #[serde(tag = "kind", content = "detail", rename_all = "snake_case")]
@@ -45,6 +48,22 @@ impl Problem {
             Self::Forbidden(_) => "Not allowed",
             Self::TooMany(_) => "Too many requests",
             Self::Unavailable => "Temporarily unavailable",
+        }
+    }
+}
+
+impl FromServerFnError for Problem {
+    type Encoder = JsonEncoding;
+
+    /// What can go wrong before a server function runs is a request that cannot be read; the rest stays in the log.
+    fn from_server_fn_error(error: ServerFnErrorErr) -> Self {
+        match error {
+            ServerFnErrorErr::Args(why)
+            | ServerFnErrorErr::MissingArg(why)
+            | ServerFnErrorErr::Deserialization(why) => {
+                Self::Invalid(format!("What was sent cannot be read: {why}"))
+            }
+            _ => Self::Unavailable,
         }
     }
 }

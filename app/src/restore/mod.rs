@@ -1,3 +1,7 @@
 //! Jobs: check, protect, restore; plans, progress, controls.
 
+pub mod api;
+pub mod islands;
+pub mod pages;
 pub mod port;
+pub mod words;

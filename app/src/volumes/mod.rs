@@ -1,3 +1,4 @@
 //! Volumes: mode, copies, catalogue figures, findings.
 
+pub mod pages;
 pub mod port;

@@ -1,0 +1,116 @@
+//! What can be asked of jobs: one server function each, one typed request, one call of the port.
+
+use leptos::prelude::*;
+use salvor_domain::job::JobControl;
+
+use crate::problem::Problem;
+use crate::restore::port::JobView;
+
+#[cfg(feature = "ssr")]
+use {
+    crate::restore::port::NewJob,
+    crate::serve::{actor_who_may, ports, settle},
+    crate::ui::Address,
+    salvor_domain::account::Permission,
+    salvor_domain::ids::JobId,
+    salvor_domain::job::{JobReport, JobRequest},
+    salvor_domain::path::Glob,
+};
+
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct CheckRequest {
+    pub volume: String,
+    #[serde(default)]
+    pub full: bool,
+    /// A pattern; blank means everything.
+    #[serde(default)]
+    pub path: String,
+}
+
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct ProtectRequest {
+    pub volume: String,
+}
+
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct RestoreRequest {
+    pub volume: String,
+    #[serde(default)]
+    pub path: String,
+    /// Copies to read from; none means all, in their order.
+    #[serde(default)]
+    pub from: Vec<String>,
+}
+
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct ControlRequest {
+    pub job: String,
+    pub control: JobControl,
+}
+
+/// Starts a check.
+#[server(prefix = "/console/do", endpoint = "start_check")]
+pub async fn start_check(request: CheckRequest) -> Result<(), Problem> {
+    let paths = patterns(&request.path);
+    start(request.volume, JobRequest::Check { full: request.full, paths }, false).await
+}
+
+/// Starts to copy what is new to the copies.
+#[server(prefix = "/console/do", endpoint = "start_protect")]
+pub async fn start_protect(request: ProtectRequest) -> Result<(), Problem> {
+    start(request.volume, JobRequest::Protect { to: Vec::new() }, false).await
+}
+
+/// Plans a restore, which then waits until somebody has read the plan.
+#[server(prefix = "/console/do", endpoint = "plan_restore")]
+pub async fn plan_restore(request: RestoreRequest) -> Result<(), Problem> {
+    let paths = patterns(&request.path);
+    let job = JobRequest::Restore { from: request.from, paths, files: Vec::new(), to_folder: None };
+    start(request.volume, job, true).await
+}
+
+/// Approve, pause, resume, cancel, retry.
+#[server(prefix = "/console/do", endpoint = "control_job")]
+pub async fn control_job(request: ControlRequest) -> Result<(), Problem> {
+    let page = Address::console(&["jobs", &request.job]);
+    settle(control(request).await, page, job_page)
+}
+
+/// One job with its log.
+#[server(prefix = "/console/do", endpoint = "read_job")]
+pub async fn read_job(job: String) -> Result<JobView, Problem> {
+    actor_who_may(Permission::View)?;
+    ports().jobs.job(job_id(&job)?).await
+}
+
+#[cfg(feature = "ssr")]
+async fn start(volume: String, request: JobRequest, hold: bool) -> Result<(), Problem> {
+    let page = Address::console(&["volumes", &volume]);
+    let outcome = match actor_who_may(Permission::RunJobs) {
+        Ok(actor) => ports().jobs.start(&actor, NewJob { volume, request, dry_run: false, hold }).await,
+        Err(problem) => Err(problem),
+    };
+    settle(outcome, page, job_page)
+}
+
+#[cfg(feature = "ssr")]
+async fn control(request: ControlRequest) -> Result<JobReport, Problem> {
+    let actor = actor_who_may(Permission::RunJobs)?;
+    ports().jobs.control(&actor, job_id(&request.job)?, request.control).await
+}
+
+#[cfg(feature = "ssr")]
+fn job_page(report: &JobReport) -> Address {
+    Address::console(&["jobs", &report.job])
+}
+
+#[cfg(feature = "ssr")]
+fn job_id(text: &str) -> Result<JobId, Problem> {
+    text.parse().map_err(|_| Problem::NotFound(format!("There is no job \"{text}\".")))
+}
+
+#[cfg(feature = "ssr")]
+fn patterns(path: &str) -> Vec<Glob> {
+    let path = path.trim();
+    if path.is_empty() { Vec::new() } else { vec![Glob::new(path)] }
+}

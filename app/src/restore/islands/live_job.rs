@@ -1,0 +1,366 @@
+//! One job as it goes: figures, plan, controls, sources, failures, log.
+//!
+//! What can hold the focus (controls, the plan) is drawn again only when the state changes, not with each message.
+
+use leptos::prelude::*;
+use leptos::server_fn::ServerFn;
+use salvor_domain::event::Event;
+use salvor_domain::job::{JobControl, JobReport, Plan};
+use salvor_domain::progress::Sample;
+use salvor_domain::units;
+
+use crate::restore::api::{ControlJob, read_job};
+use crate::restore::port::JobView;
+use crate::restore::words;
+use crate::ui::chart::RateChart;
+use crate::ui::live::{Line, LiveMark, listen};
+use crate::ui::{Bar, Confirm, Figure, Hidden, PostForm, Submit, Tone, When};
+
+/// More points than the chart draws; older ones are thinned out there.
+const MOST_SAMPLES: usize = 2_000;
+
+#[island]
+pub fn LiveJob(view: JobView, may_control: bool) -> impl IntoView {
+    let id = view.report.job.clone();
+    let url = format!("/api/v1/jobs/{id}/progress");
+    let (report, set_report) = signal(view.report);
+    let (samples, set_samples) = signal(view.samples);
+    let (log, set_log) = signal(view.log);
+    let (line, set_line) = signal(Line::Page);
+    if !report.with_untracked(words::has_ended) {
+        listen(url, set_line, move |fresh: JobReport| {
+            let is_turn = report.with_untracked(|old| is_turn(old, &fresh));
+            set_samples.update(|samples| push(samples, &fresh));
+            set_report.set(fresh);
+            if is_turn {
+                refresh_log(report.with_untracked(|report| report.job.clone()), set_log);
+            }
+        });
+    }
+    let state = Memo::new(move |_| report.with(|report| (report.state.clone(), words::can_retry(report))));
+    let plan = Memo::new(move |_| report.with(|report| report.plan.clone()));
+    let failures = Memo::new(move |_| report.with(|report| (report.failures.clone(), report.files.failed)));
+    let announcement = Memo::new(move |_| report.with(words::announcement));
+    view! {
+        <p class="visually-hidden" aria-live="polite">
+            {announcement}
+        </p>
+        {move || report.with(head)}
+        {move || may_control.then(|| state.with(|(state, can_retry)| buttons(&id, state, *can_retry)))}
+        {move || report.with(figures)}
+        {move || view! { <RateChart samples=samples.get() /> }}
+        {move || plan.with(|plan| plan.as_ref().map(planned))}
+        {move || report.with(sources)}
+        {move || failures.with(|(failures, total)| failed(failures, *total))}
+        {move || log.with(|log| logged(log))}
+        {move || (!report.with(words::has_ended)).then(|| view! { <LiveMark line=line.into() /> })}
+    }
+}
+
+/// Something happened that the log tells more about.
+fn is_turn(old: &JobReport, fresh: &JobReport) -> bool {
+    old.state != fresh.state || old.files.failed != fresh.files.failed
+}
+
+fn push(samples: &mut Vec<Sample>, report: &JobReport) {
+    let sample =
+        Sample { active_seconds: report.seconds, files: report.files.done, bytes: report.bytes.done };
+    if samples.len() < MOST_SAMPLES && samples.last() != Some(&sample) {
+        samples.push(sample);
+    }
+}
+
+fn refresh_log(id: String, log: WriteSignal<Vec<Event>>) {
+    leptos::task::spawn_local(async move {
+        if let Ok(view) = read_job(id).await {
+            log.set(view.log);
+        }
+    });
+}
+
+fn head(report: &JobReport) -> impl IntoView + use<> {
+    let paused = (report.state == "paused").then(|| report.reason.clone()).flatten();
+    view! {
+        <div class="state">
+            {words::state_badge(report)}
+            {paused.map(|reason| view! { <span>{format!("Paused: {reason}")}</span> })}
+            {words::outcome(report).map(|outcome| view! { <p class="outcome">{outcome}</p> })}
+            {words::next_step(report).map(|step| view! { <p class="next">{step}</p> })}
+        </div>
+    }
+}
+
+fn buttons(id: &str, state: &str, can_retry: bool) -> impl IntoView + use<> {
+    let buttons: Vec<_> = words::controls(state)
+        .iter()
+        .filter(|(control, _)| *control != JobControl::Retry || can_retry)
+        .map(|(control, label)| button(id, *control, label))
+        .collect();
+    view! { <div class="actions">{buttons}</div> }
+}
+
+fn button(id: &str, control: JobControl, label: &'static str) -> AnyView {
+    let id = id.to_owned();
+    let fields = move |word: &'static str| {
+        view! {
+            <Hidden name="request[job]" value=id />
+            <Hidden name="request[control]" value=word />
+        }
+    };
+    match control {
+        JobControl::Cancel => view! {
+            <Confirm label="Cancel …" question="Stop this job? What is done already stays.">
+                <PostForm action=ControlJob::PATH>
+                    {fields("cancel")}
+                    <Submit label="Cancel the job" class="danger" />
+                </PostForm>
+            </Confirm>
+        }
+        .into_any(),
+        other => {
+            let class = if other == JobControl::Approve { "primary" } else { "secondary" };
+            view! {
+                <PostForm action=ControlJob::PATH>
+                    {fields(control_word(other))}
+                    <Submit label=label class />
+                </PostForm>
+            }
+            .into_any()
+        }
+    }
+}
+
+fn control_word(control: JobControl) -> &'static str {
+    match control {
+        JobControl::Approve => "approve",
+        JobControl::Pause => "pause",
+        JobControl::Resume => "resume",
+        JobControl::Cancel => "cancel",
+        JobControl::Retry => "retry",
+    }
+}
+
+fn figures(report: &JobReport) -> impl IntoView + use<> {
+    let files = &report.files;
+    let failed = (files.failed > 0)
+        .then(|| view! { <Figure name="Failed" tone=Tone::Bad value=units::count(files.failed) /> });
+    let skipped = (files.skipped > 0).then(|| view! { <Figure name="Skipped" value=units::count(files.skipped) /> });
+    let eta = (!words::has_ended(report)).then(|| words::eta(report.eta));
+    let left = eta.map(|eta| view! { <Figure name="Time left" value=eta /> });
+    view! {
+        <Bar done=files.done total=files.total label="Files done" />
+        <dl class="figures">
+            <Figure name="Files" value=of(units::count(files.done), files.total, units::count) />
+            <Figure name="Bytes" value=of(units::bytes(report.bytes.done), report.bytes.total, units::bytes) />
+            {failed}
+            {skipped}
+            <Figure name="Rate" value=words::rate(report) />
+            {left}
+            <Figure name="Time taken" value=units::duration(report.seconds) />
+        </dl>
+    }
+}
+
+/// `40 of 60`; before the total is known only what is done.
+fn of(done: String, total: u64, show: impl Fn(u64) -> String) -> String {
+    if total == 0 { done } else { format!("{done} of {}", show(total)) }
+}
+
+fn planned(plan: &Plan) -> impl IntoView + use<> {
+    let notes = [
+        (plan.in_place, "already in place"),
+        (plan.newer, "newer on the volume: kept as they are"),
+        (plan.tombstoned, "deleted by their owners: not brought back"),
+    ];
+    let notes: Vec<_> = notes
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| view! { <Figure name=what value=units::count(count) /> })
+        .collect();
+    let rows: Vec<_> = plan
+        .sources
+        .iter()
+        .map(|source| {
+            view! {
+                <tr>
+                    <th scope="row">{source.name.clone()}</th>
+                    <td class="num">{units::count(source.amount.files)}</td>
+                    <td class="num">{units::bytes(source.amount.bytes)}</td>
+                    <td>{words::eta(source.estimate)}</td>
+                    <td class="muted">{source.basis.clone()}</td>
+                </tr>
+            }
+        })
+        .collect();
+    let none = rows.is_empty();
+    let to_do =
+        format!("{}, {}", units::counted(plan.total.files, "file", "files"), units::bytes(plan.total.bytes));
+    view! {
+        <section aria-labelledby="plan">
+            <h2 id="plan">"Plan"</h2>
+            <dl class="figures">
+                <Figure name="To do" value=to_do />
+                {notes}
+            </dl>
+            {(!none).then(|| view! {
+                <div class="scroll">
+                    <table>
+                        <caption>"From where, and how long each needs for its part"</caption>
+                        <thead>
+                            <tr>
+                                <th scope="col">"Copy"</th>
+                                <th scope="col" class="num">"Files"</th>
+                                <th scope="col" class="num">"Bytes"</th>
+                                <th scope="col">"Time"</th>
+                                <th scope="col">"Basis"</th>
+                            </tr>
+                        </thead>
+                        <tbody>{rows}</tbody>
+                    </table>
+                </div>
+            })}
+            {(plan.in_no_copy > 0).then(|| in_no_copy(plan))}
+        </section>
+    }
+}
+
+fn in_no_copy(plan: &Plan) -> impl IntoView + use<> {
+    let paths: Vec<_> =
+        plan.in_no_copy_paths.iter().map(|path| view! { <li><code>{path.clone()}</code></li> }).collect();
+    view! {
+        <details class="lost">
+            <summary>
+                {format!("{} in no copy", units::counted(plan.in_no_copy, "file is", "files are"))}
+            </summary>
+            <ul class="paths">{paths}</ul>
+        </details>
+    }
+}
+
+fn sources(report: &JobReport) -> impl IntoView + use<> {
+    let rows: Vec<_> = report
+        .sources
+        .iter()
+        .map(|(name, amount)| {
+            view! {
+                <tr>
+                    <th scope="row">{name.clone()}</th>
+                    <td class="num">{units::count(amount.files)}</td>
+                    <td class="num">{units::bytes(amount.bytes)}</td>
+                </tr>
+            }
+        })
+        .collect();
+    (!rows.is_empty()).then(|| {
+        view! {
+            <section aria-labelledby="sources">
+                <h2 id="sources">"Done so far, by copy"</h2>
+                <div class="scroll">
+                    <table>
+                        <caption class="visually-hidden">"Files and bytes by copy"</caption>
+                        <thead>
+                            <tr>
+                                <th scope="col">"Copy"</th>
+                                <th scope="col" class="num">"Files"</th>
+                                <th scope="col" class="num">"Bytes"</th>
+                            </tr>
+                        </thead>
+                        <tbody>{rows}</tbody>
+                    </table>
+                </div>
+            </section>
+        }
+    })
+}
+
+fn failed(failures: &[salvor_domain::job::Failure], total: u64) -> impl IntoView + use<> {
+    let shown = u64::try_from(failures.len()).unwrap_or(u64::MAX);
+    let rest = (total > shown).then(|| format!("The first {shown} of {}.", units::count(total)));
+    let rows: Vec<_> = failures
+        .iter()
+        .map(|failure| {
+            view! {
+                <tr>
+                    <th scope="row" class="path">{failure.path.clone()}</th>
+                    <td>{failure.reason.clone()}</td>
+                </tr>
+            }
+        })
+        .collect();
+    (!rows.is_empty()).then(|| {
+        view! {
+            <section aria-labelledby="failures">
+                <h2 id="failures">"Failed, and why"</h2>
+                {rest.map(|rest| view! { <p class="muted">{rest}</p> })}
+                <div class="scroll">
+                    <table>
+                        <caption class="visually-hidden">"Files that failed, with reasons"</caption>
+                        <thead>
+                            <tr>
+                                <th scope="col">"File"</th>
+                                <th scope="col">"Reason"</th>
+                            </tr>
+                        </thead>
+                        <tbody>{rows}</tbody>
+                    </table>
+                </div>
+            </section>
+        }
+    })
+}
+
+fn logged(log: &[Event]) -> impl IntoView + use<> {
+    let rows: Vec<_> = log
+        .iter()
+        .map(|event| {
+            view! {
+                <li>
+                    <When at=event.at exact=true />
+                    <span>{event.summary.clone()}</span>
+                    <span class="muted">{event.actor.clone()}</span>
+                </li>
+            }
+        })
+        .collect();
+    (!rows.is_empty()).then(|| {
+        view! {
+            <section aria-labelledby="log">
+                <h2 id="log">"Log"</h2>
+                <ol class="log">{rows}</ol>
+            </section>
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn html(state: &str, may_control: bool) -> String {
+        let mut view = JobView::sample();
+        view.report.state = state.into();
+        Owner::new().with(|| view! { <LiveJob view may_control /> }.to_html())
+    }
+
+    #[test]
+    fn a_plan_is_read_before_it_is_approved() {
+        let html = html("planned", true);
+        for needed in ["Approve and start", "measured by 3 jobs", "about 20–50 s", "rose/lost.jpg", "Waits for approval"] {
+            assert!(html.contains(needed), "{needed} in {html}");
+        }
+        assert!(html.contains("action=\"/console/do/control_job\"") && !html.contains("Resume"));
+    }
+
+    #[test]
+    fn who_may_not_sees_no_buttons() {
+        assert!(!html("running", false).contains("<button"));
+        assert!(html("running", true).contains("Pause"));
+    }
+
+    #[test]
+    fn failures_have_their_reasons_and_an_end_its_words() {
+        let html = html("finished", true);
+        assert!(html.contains("holds other bytes") && html.contains("Retry what is left"), "{html}");
+        assert!(html.contains("40 files restored and verified") && !html.contains("Time left"), "{html}");
+    }
+}

@@ -1,0 +1,244 @@
+//! What the pages say of a job: plain functions from a report to words.
+
+use salvor_domain::job::{JobControl, JobKind, JobReport, JobRequest};
+use salvor_domain::path::Glob;
+use salvor_domain::progress::EtaRange;
+use salvor_domain::units;
+
+use crate::ui::{Badge, Tone, badge};
+use leptos::prelude::*;
+
+/// `Full check of "uploads"`: what was asked for, in a line.
+pub fn title(report: &JobReport) -> String {
+    let volume = &report.volume;
+    let dry = if report.dry_run { " (plan only)" } else { "" };
+    match &report.request {
+        JobRequest::Check { full: true, .. } => format!("Full check of {volume}{dry}"),
+        JobRequest::Check { full: false, .. } => format!("Quick check of {volume}{dry}"),
+        JobRequest::Protect { .. } => format!("Protect {volume}{dry}"),
+        JobRequest::Restore { .. } => format!("Restore of {volume}{dry}"),
+    }
+}
+
+/// What narrows the job down, if anything does.
+pub fn scope(report: &JobReport) -> Option<String> {
+    let globs = |paths: &[Glob]| paths.iter().map(Glob::as_str).collect::<Vec<_>>().join(", ");
+    let mut parts = Vec::new();
+    match &report.request {
+        JobRequest::Check { paths, .. } => {
+            if !paths.is_empty() {
+                parts.push(format!("only {}", globs(paths)));
+            }
+        }
+        JobRequest::Protect { to } => {
+            if !to.is_empty() {
+                parts.push(format!("to {}", to.join(", ")));
+            }
+        }
+        JobRequest::Restore { from, paths, files, to_folder } => {
+            if !paths.is_empty() {
+                parts.push(format!("only {}", globs(paths)));
+            }
+            if !files.is_empty() {
+                let named = u64::try_from(files.len()).unwrap_or(u64::MAX);
+                parts.push(units::counted(named, "named file", "named files"));
+            }
+            if !from.is_empty() {
+                parts.push(format!("from {}", from.join(", ")));
+            }
+            parts.extend(to_folder.as_ref().map(|folder| format!("into {folder}")));
+        }
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+pub fn has_ended(report: &JobReport) -> bool {
+    matches!(report.state.as_str(), "finished" | "failed" | "cancelled")
+}
+
+/// `about 2–4 min`; unknown is said as unknown.
+pub fn eta(eta: Option<EtaRange>) -> String {
+    match eta {
+        Some(EtaRange { low_seconds, high_seconds }) => {
+            format!("about {}", units::duration_range(low_seconds, high_seconds))
+        }
+        None => "not known yet".to_owned(),
+    }
+}
+
+/// `12.5 MB/s, 410 files/s`
+pub fn rate(report: &JobReport) -> String {
+    let bytes = report.bytes_per_second.map(|rate| format!("{}/s", units::bytes(rate as u64)));
+    let files = report.files_per_second.map(|rate| match rate {
+        0.0..10.0 => format!("{rate:.1} files/s"),
+        _ => format!("{} files/s", units::count(rate as u64)),
+    });
+    let parts: Vec<String> = bytes.into_iter().chain(files).collect();
+    if parts.is_empty() { "not measured yet".to_owned() } else { parts.join(", ") }
+}
+
+/// What a job in this state can be told, and the words on the button.
+pub fn controls(state: &str) -> &'static [(JobControl, &'static str)] {
+    match state {
+        "planning" | "running" => &[(JobControl::Pause, "Pause"), (JobControl::Cancel, "Cancel")],
+        "planned" => &[(JobControl::Approve, "Approve and start"), (JobControl::Cancel, "Cancel")],
+        "paused" => &[(JobControl::Resume, "Resume"), (JobControl::Cancel, "Cancel")],
+        "finished" | "failed" | "cancelled" => &[(JobControl::Retry, "Retry what is left")],
+        _ => &[],
+    }
+}
+
+/// Whether there is anything to retry.
+pub fn can_retry(report: &JobReport) -> bool {
+    match report.state.as_str() {
+        "finished" => report.files.failed > 0 && !report.dry_run,
+        "failed" | "cancelled" => true,
+        _ => false,
+    }
+}
+
+/// How it went, in words, once it has ended.
+pub fn outcome(report: &JobReport) -> Option<String> {
+    let took = units::duration(report.seconds);
+    let done = files(report.files.done);
+    match report.state.as_str() {
+        "failed" => Some(match &report.reason {
+            Some(reason) => format!("It could not run: {reason}"),
+            None => "It could not run; no reason was kept.".to_owned(),
+        }),
+        "cancelled" => Some(format!("Cancelled after {took}; {done} were done by then and stay so.")),
+        "finished" if report.dry_run => Some("Only the plan was asked for; nothing was moved.".to_owned()),
+        "finished" => Some(match report.kind {
+            JobKind::Check => checked(report, &took),
+            JobKind::Protect => format!("{done} protected in {took}.{}", left(report)),
+            JobKind::Restore => format!("{done} restored and verified in {took}.{}", left(report)),
+        }),
+        _ => None,
+    }
+}
+
+/// What to do now; only where something is to be done.
+pub fn next_step(report: &JobReport) -> Option<&'static str> {
+    match (report.state.as_str(), report.kind) {
+        ("finished", _) if report.files.failed > 0 => {
+            Some("Read the reasons below, mend what can be mended, and retry what is left.")
+        }
+        ("finished", JobKind::Check) if report.findings.losses() > 0 => {
+            Some("Plan a restore: it shows from where and how long before anything moves.")
+        }
+        ("finished", JobKind::Restore) if report.plan.as_ref().is_some_and(|plan| plan.in_no_copy > 0) => {
+            Some("Some files are in no copy. Tell their owners, or bring another backup as a copy.")
+        }
+        ("finished", JobKind::Restore) if !report.dry_run => {
+            Some("Run a full check: when it finds nothing lost, the volume may return to normal.")
+        }
+        _ => None,
+    }
+}
+
+/// State as a badge.
+pub fn state_badge(report: &JobReport) -> impl IntoView + use<> {
+    let (tone, word) = badge::job(&report.state, report.exit_code() == 0);
+    view! { <Badge tone word /> }
+}
+
+/// For a screen reader, at most once for each tenth of the way.
+pub fn announcement(report: &JobReport) -> String {
+    let (_, word): (Tone, _) = badge::job(&report.state, report.exit_code() == 0);
+    match report.state.as_str() {
+        "running" if report.files.total > 0 => {
+            let percent = salvor_domain::progress::percent(report.files.done, report.files.total);
+            format!("{word}, {} percent", percent / 10 * 10)
+        }
+        _ => word.to_owned(),
+    }
+}
+
+fn checked(report: &JobReport, took: &str) -> String {
+    let looked = format!("{} checked in {took}.", files(report.files.done));
+    match (report.findings.losses(), report.findings.total()) {
+        (0, 0) => format!("{looked} Everything is as it should be."),
+        (0, other) => format!("{looked} Nothing is lost; {}.", units::counted(other, "other finding", "other findings")),
+        (lost, _) => format!("{looked} {} lost or damaged.", units::counted(lost, "file is", "files are")),
+    }
+}
+
+fn left(report: &JobReport) -> String {
+    let mut text = String::new();
+    if report.files.failed > 0 {
+        text.push_str(&format!(" {} not.", units::counted(report.files.failed, "file could", "files could")));
+    }
+    if let Some(lost) = report.plan.as_ref().map(|plan| plan.in_no_copy).filter(|lost| *lost > 0) {
+        text.push_str(&format!(" {} in no copy.", units::counted(lost, "file is", "files are")));
+    }
+    text
+}
+
+fn files(count: u64) -> String {
+    units::counted(count, "file", "files")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::restore::port::JobView;
+
+    fn report(state: &str) -> JobReport {
+        JobReport { state: state.into(), ..JobView::sample().report }
+    }
+
+    #[test]
+    fn the_unknown_is_said_as_unknown() {
+        assert_eq!(eta(None), "not known yet");
+        assert_eq!(eta(Some(EtaRange { low_seconds: 120.0, high_seconds: 240.0 })), "about 2–4 min");
+        let silent = JobReport { bytes_per_second: None, files_per_second: None, ..report("running") };
+        assert_eq!(rate(&silent), "not measured yet");
+        assert_eq!(rate(&report("running")), "30.0 kB/s, 1.0 files/s");
+    }
+
+    #[test]
+    fn an_outcome_names_what_is_left() {
+        assert_eq!(outcome(&report("running")), None);
+        assert_eq!(
+            outcome(&report("finished")).unwrap(),
+            "40 files restored and verified in 42 s. 1 file could not. 1 file is in no copy."
+        );
+        let failed = JobReport { reason: Some("the folder is gone".into()), ..report("failed") };
+        assert!(outcome(&failed).unwrap().contains("the folder is gone"));
+    }
+
+    #[test]
+    fn each_state_offers_only_what_it_takes() {
+        use salvor_domain::job::JobState;
+        let at = chrono::DateTime::UNIX_EPOCH;
+        for state in [
+            JobState::Planning { since: at },
+            JobState::Planned { since: at },
+            JobState::Running { since: at },
+            JobState::Finished { at },
+        ] {
+            for (control, _) in controls(state.word()) {
+                let taken = match control {
+                    JobControl::Approve => state.clone().approve(at),
+                    JobControl::Pause => state.clone().pause("a".into(), "b".into(), at),
+                    JobControl::Resume => state.clone().resume(at),
+                    JobControl::Cancel => state.clone().cancel("a".into(), at),
+                    JobControl::Retry => state.clone().retry(true, at),
+                };
+                assert!(taken.is_ok(), "{control:?} in {state:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_scope_is_said_only_where_there_is_one() {
+        assert_eq!(scope(&report("running")), None);
+        let request = JobRequest::Restore {
+            from: vec!["local".into()],
+            paths: vec![Glob::new("rose/**")],
+            files: vec![],
+            to_folder: None,
+        };
+        assert_eq!(scope(&JobReport { request, ..report("running") }).unwrap(), "only rose/**; from local");
+    }
+}

@@ -1,0 +1,120 @@
+//! The frame of every page: skip link, navigation, what went wrong just now, and the page itself.
+
+use leptos::prelude::*;
+use leptos_router::hooks::{use_location, use_query_map};
+
+use crate::accounts::port::Viewer;
+use crate::ui::address::PROBLEM;
+
+/// The pages that the navigation leads to, by address and name.
+const PLACES: [(&str, &str); 5] = [
+    ("/console", "Overview"),
+    ("/console/jobs", "Jobs"),
+    ("/console/incidents", "Incidents"),
+    ("/console/tickets", "Tickets"),
+    ("/console/components", "Components"),
+];
+
+#[component]
+pub fn Layout(children: Children) -> impl IntoView {
+    let viewer = use_context::<Option<Viewer>>().flatten();
+    let path = use_location().pathname.get_untracked();
+    let problem = use_query_map().with_untracked(|query| query.get(PROBLEM));
+    view! {
+        <a class="skip" href="#main">
+            "Skip to the page"
+        </a>
+        {viewer.map(|viewer| view! { <Navigation viewer path /> })}
+        <main id="main" tabindex="-1">
+            {problem.map(|text| view! { <Alert text /> })}
+            {children()}
+        </main>
+    }
+}
+
+#[component]
+fn Navigation(viewer: Viewer, path: String) -> impl IntoView {
+    let links: Vec<_> = PLACES
+        .into_iter()
+        .map(|(address, name)| {
+            let current = is_within(&path, address).then_some("page");
+            view! {
+                <li>
+                    <a href=address aria-current=current>
+                        {name}
+                    </a>
+                </li>
+            }
+        })
+        .collect();
+    view! {
+        <header class="top">
+            <a class="brand" href="/console">
+                "Salvor"
+            </a>
+            <nav aria-label="Console">
+                <ul>{links}</ul>
+            </nav>
+            <div class="who">
+                <a href="/console/account" aria-current=is_within(&path, "/console/account").then_some("page")>
+                    {viewer.email}
+                </a>
+                <span class="muted">{viewer.role.as_str()}</span>
+                <form method="post" action="/console/do/sign_out">
+                    <button type="submit" class="plain">
+                        "Sign out"
+                    </button>
+                </form>
+            </div>
+        </header>
+    }
+}
+
+/// Why the form that was just sent did nothing: first the message, then the points.
+#[component]
+fn Alert(text: String) -> impl IntoView {
+    let mut lines = text.lines().map(str::to_owned);
+    let message = lines.next().unwrap_or_default();
+    let points: Vec<_> = lines.map(|point| view! { <li>{point}</li> }).collect();
+    view! {
+        <div class="alert" role="alert">
+            <p>{message}</p>
+            {(!points.is_empty()).then(|| view! { <ul>{points}</ul> })}
+        </div>
+    }
+}
+
+/// Whether the page at `path` belongs to the place at `address`; the overview is only itself and its volumes.
+fn is_within(path: &str, address: &str) -> bool {
+    let path = path.trim_end_matches('/');
+    match address {
+        "/console" => path == address || path.starts_with("/console/volumes"),
+        _ => path == address || path.strip_prefix(address).is_some_and(|rest| rest.starts_with('/')),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_place_is_current() {
+        for (path, place) in [
+            ("/console", "/console"),
+            ("/console/volumes/uploads", "/console"),
+            ("/console/jobs/1", "/console/jobs"),
+            ("/console/tickets/", "/console/tickets"),
+        ] {
+            let current: Vec<_> = PLACES.iter().filter(|(address, _)| is_within(path, address)).collect();
+            assert_eq!(current.len(), 1, "{path}");
+            assert_eq!(current[0].0, place);
+        }
+        assert!(!is_within("/console/jobsite", "/console/jobs"));
+    }
+
+    #[test]
+    fn an_alert_lists_its_points() {
+        let html = view! { <Alert text="the gate is closed\n1 file is missing".to_owned() /> }.to_html();
+        assert!(html.contains("role=\"alert\"") && html.contains("<li>1 file is missing</li>"), "{html}");
+    }
+}

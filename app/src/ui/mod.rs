@@ -1,0 +1,20 @@
+//! What the console's pages are made of: the frame around them, and the small parts that every slice uses.
+//!
+//! Decisions (which tone, which words) are plain functions beside the components that lay them out.
+
+pub mod address;
+pub mod badge;
+pub mod chart;
+pub mod figure;
+pub mod form;
+pub mod layout;
+pub mod live;
+pub mod page;
+pub mod time;
+
+pub use address::Address;
+pub use badge::{Badge, Tone};
+pub use figure::{Bar, Figure};
+pub use form::{Confirm, Field, Hidden, PostForm, Submit};
+pub use page::{Empty, Heading, loaded};
+pub use time::{When, age};
