@@ -10,8 +10,6 @@ pub mod incidents;
 pub mod ports;
 pub mod problem;
 pub mod restore;
-#[cfg(feature = "ssr")]
-pub mod serve;
 pub mod shell;
 pub mod tickets;
 pub mod ui;

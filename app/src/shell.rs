@@ -115,7 +115,10 @@ mod tests {
     #[test]
     fn the_loader_names_both_files_and_wakes_each_island() {
         let html = document(Some(Viewer::sample()), "/pkg/a.js");
-        assert!(html.contains("from \"/pkg/a.js\"") && html.contains("module_or_path:\"/pkg/a.wasm\""), "{html}");
+        assert!(
+            html.contains("from \"/pkg/a.js\"") && html.contains("module_or_path:\"/pkg/a.wasm\""),
+            "{html}"
+        );
         assert!(html.contains("leptos-island"));
     }
 }

@@ -9,8 +9,8 @@ use crate::restore::port::JobView;
 #[cfg(feature = "ssr")]
 use {
     crate::restore::port::NewJob,
-    crate::serve::{actor_who_may, ports, settle},
     crate::ui::Address,
+    crate::ui::api::{actor_who_may, ports, settle},
     salvor_domain::account::Permission,
     salvor_domain::ids::JobId,
     salvor_domain::job::{JobReport, JobRequest},
@@ -80,23 +80,26 @@ pub async fn control_job(request: ControlRequest) -> Result<(), Problem> {
 #[server(prefix = "/console/do", endpoint = "read_job")]
 pub async fn read_job(job: String) -> Result<JobView, Problem> {
     actor_who_may(Permission::View)?;
-    ports().jobs.job(job_id(&job)?).await
+    ports()?.jobs.job(job_id(&job)?).await
 }
 
 #[cfg(feature = "ssr")]
 async fn start(volume: String, request: JobRequest, hold: bool) -> Result<(), Problem> {
     let page = Address::console(&["volumes", &volume]);
-    let outcome = match actor_who_may(Permission::RunJobs) {
-        Ok(actor) => ports().jobs.start(&actor, NewJob { volume, request, dry_run: false, hold }).await,
-        Err(problem) => Err(problem),
-    };
-    settle(outcome, page, job_page)
+    let job = NewJob { volume, request, dry_run: false, hold };
+    settle(begin(job).await, page, job_page)
+}
+
+#[cfg(feature = "ssr")]
+async fn begin(job: NewJob) -> Result<JobReport, Problem> {
+    let actor = actor_who_may(Permission::RunJobs)?;
+    ports()?.jobs.start(&actor, job).await
 }
 
 #[cfg(feature = "ssr")]
 async fn control(request: ControlRequest) -> Result<JobReport, Problem> {
     let actor = actor_who_may(Permission::RunJobs)?;
-    ports().jobs.control(&actor, job_id(&request.job)?, request.control).await
+    ports()?.jobs.control(&actor, job_id(&request.job)?, request.control).await
 }
 
 #[cfg(feature = "ssr")]

@@ -158,7 +158,9 @@ fn checked(report: &JobReport, took: &str) -> String {
     let looked = format!("{} checked in {took}.", files(report.files.done));
     match (report.findings.losses(), report.findings.total()) {
         (0, 0) => format!("{looked} Everything is as it should be."),
-        (0, other) => format!("{looked} Nothing is lost; {}.", units::counted(other, "other finding", "other findings")),
+        (0, other) => {
+            format!("{looked} Nothing is lost; {}.", units::counted(other, "other finding", "other findings"))
+        }
         (lost, _) => format!("{looked} {} lost or damaged.", units::counted(lost, "file is", "files are")),
     }
 }

@@ -88,8 +88,10 @@ mod tests {
 
     #[test]
     fn a_problem_travels_with_its_points() {
-        let problem =
-            Problem::Conflict { message: "the gate is closed".into(), points: vec!["1 file is missing".into()] };
+        let problem = Problem::Conflict {
+            message: "the gate is closed".into(),
+            points: vec!["1 file is missing".into()],
+        };
         let address = Address::console(&["volumes", "a b"]).with_problem(&problem).with("kind", "");
         assert_eq!(
             address.as_str(),

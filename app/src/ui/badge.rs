@@ -6,52 +6,13 @@ use salvor_domain::incident::{ComponentStatus, Impact, IncidentStatus};
 use salvor_domain::ticket::{LineState, TicketState, Verdict};
 use salvor_domain::volume::Mode;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tone {
-    Ok,
-    /// Something is under way.
-    Busy,
-    Warn,
-    Bad,
-    /// Nothing to say, or unknown.
-    Quiet,
-}
-
-impl Tone {
-    /// The class in the style sheet.
-    pub fn class(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Busy => "info",
-            Self::Warn => "warn",
-            Self::Bad => "bad",
-            Self::Quiet => "quiet",
-        }
-    }
-
-    /// One shape for each tone, in a square of 16: tick, play, triangle, cross in a disc, dash.
-    fn icon(self) -> &'static str {
-        match self {
-            Self::Ok => "M2.5 8.5 6.2 12.2 13.5 4.5",
-            Self::Busy => "M5 3.2 12.5 8 5 12.8Z",
-            Self::Warn => "M8 2 14.6 13.6H1.4ZM8 6.4V9.6M8 11.2V11.9",
-            Self::Bad => "M8 1.5A6.5 6.5 0 1 1 8 14.5A6.5 6.5 0 1 1 8 1.5ZM5.7 5.7 10.3 10.3M10.3 5.7 5.7 10.3",
-            Self::Quiet => "M3.5 8H12.5",
-        }
-    }
-}
+use crate::document::tone;
+pub use crate::document::tone::Tone;
 
 /// Tone, icon and word.
 #[component]
 pub fn Badge(tone: Tone, #[prop(into)] word: String) -> impl IntoView {
-    view! {
-        <span class=format!("badge {}", tone.class())>
-            <svg class="icon" viewBox="0 0 16 16" aria-hidden="true">
-                <path d=tone.icon() />
-            </svg>
-            {word}
-        </span>
-    }
+    tone::badge(tone, &word)
 }
 
 pub fn mode(mode: Mode) -> (Tone, &'static str) {
@@ -66,7 +27,7 @@ pub fn incident(status: IncidentStatus) -> (Tone, &'static str) {
     let tone = match status {
         IncidentStatus::Investigating => Tone::Bad,
         IncidentStatus::Identified => Tone::Warn,
-        IncidentStatus::Monitoring => Tone::Busy,
+        IncidentStatus::Monitoring => Tone::Info,
         IncidentStatus::Resolved | IncidentStatus::Postmortem => Tone::Ok,
     };
     (tone, status.label())
@@ -74,10 +35,10 @@ pub fn incident(status: IncidentStatus) -> (Tone, &'static str) {
 
 pub fn impact(impact: Impact) -> (Tone, &'static str) {
     match impact {
-        Impact::None => (Tone::Quiet, "No impact"),
-        Impact::Maintenance => (Tone::Busy, "Maintenance"),
+        Impact::None => (Tone::Plain, "No impact"),
+        Impact::Maintenance => (Tone::Info, "Maintenance"),
         Impact::Minor => (Tone::Warn, "Minor impact"),
-        Impact::Major => (Tone::Bad, "Major impact"),
+        Impact::Major => (Tone::Serious, "Major impact"),
         Impact::Critical => (Tone::Bad, "Critical impact"),
     }
 }
@@ -85,9 +46,10 @@ pub fn impact(impact: Impact) -> (Tone, &'static str) {
 pub fn component(status: ComponentStatus) -> (Tone, &'static str) {
     let tone = match status {
         ComponentStatus::Operational => Tone::Ok,
-        ComponentStatus::UnderMaintenance => Tone::Busy,
+        ComponentStatus::UnderMaintenance => Tone::Info,
         ComponentStatus::DegradedPerformance => Tone::Warn,
-        ComponentStatus::PartialOutage | ComponentStatus::MajorOutage => Tone::Bad,
+        ComponentStatus::PartialOutage => Tone::Serious,
+        ComponentStatus::MajorOutage => Tone::Bad,
     };
     (tone, status.label())
 }
@@ -98,26 +60,26 @@ pub fn finding(kind: FindingKind) -> (Tone, &'static str) {
         FindingKind::Corrupt => (Tone::Bad, "Corrupt"),
         FindingKind::Unreadable => (Tone::Bad, "Unreadable"),
         FindingKind::Changed => (Tone::Warn, "Changed"),
-        FindingKind::Extra => (Tone::Quiet, "Extra"),
+        FindingKind::Extra => (Tone::Plain, "Extra"),
         FindingKind::Orphan => (Tone::Warn, "Orphan"),
     }
 }
 
 pub fn ticket(state: TicketState) -> (Tone, &'static str) {
     match state {
-        TicketState::Open => (Tone::Busy, "Being looked up"),
-        TicketState::Restoring => (Tone::Busy, "Restoring"),
+        TicketState::Open => (Tone::Info, "Being looked up"),
+        TicketState::Restoring => (Tone::Info, "Restoring"),
         TicketState::NeedsOperator => (Tone::Bad, "Needs an operator"),
         TicketState::Answered => (Tone::Ok, "Answered"),
-        TicketState::Closed => (Tone::Quiet, "Closed"),
+        TicketState::Closed => (Tone::Plain, "Closed"),
     }
 }
 
 pub fn line(state: LineState) -> (Tone, &'static str) {
     match state {
-        LineState::New => (Tone::Quiet, "Not looked up yet"),
-        LineState::Diagnosed => (Tone::Quiet, "Looked up"),
-        LineState::Restoring => (Tone::Busy, "Restoring"),
+        LineState::New => (Tone::Plain, "Not looked up yet"),
+        LineState::Diagnosed => (Tone::Plain, "Looked up"),
+        LineState::Restoring => (Tone::Info, "Restoring"),
         LineState::Restored => (Tone::Ok, "Restored"),
         LineState::Failed => (Tone::Bad, "Restore failed"),
         LineState::Confirmed => (Tone::Ok, "Confirmed by the customer"),
@@ -140,15 +102,15 @@ pub fn verdict(verdict: Verdict) -> &'static str {
 /// A job by the word of its state and how it went: ended is not the same as well.
 pub fn job(state: &str, is_well: bool) -> (Tone, &'static str) {
     match state {
-        "planning" => (Tone::Busy, "Planning"),
+        "planning" => (Tone::Info, "Planning"),
         "planned" => (Tone::Warn, "Waits for approval"),
-        "running" => (Tone::Busy, "Running"),
+        "running" => (Tone::Info, "Running"),
         "paused" => (Tone::Warn, "Paused"),
         "finished" if is_well => (Tone::Ok, "Finished"),
         "finished" => (Tone::Warn, "Finished, not all well"),
         "failed" => (Tone::Bad, "Could not run"),
-        "cancelled" => (Tone::Quiet, "Cancelled"),
-        _ => (Tone::Quiet, "Unknown state"),
+        "cancelled" => (Tone::Plain, "Cancelled"),
+        _ => (Tone::Plain, "Unknown state"),
     }
 }
 
@@ -159,13 +121,17 @@ mod tests {
     #[test]
     fn a_badge_says_its_word_and_hides_its_icon() {
         let html = view! { <Badge tone=Tone::Bad word="Missing" /> }.to_html();
-        assert!(html.contains("Missing") && html.contains("aria-hidden=\"true\"") && html.contains("badge bad"));
+        assert!(
+            html.contains("Missing")
+                && html.contains("aria-hidden=\"true\"")
+                && html.contains("data-tone=\"bad\"")
+        );
     }
 
     #[test]
     fn ended_is_not_well() {
         assert_eq!(job("finished", true).0, Tone::Ok);
         assert_eq!(job("finished", false).0, Tone::Warn);
-        assert_eq!(job("something new", true).0, Tone::Quiet);
+        assert_eq!(job("something new", true).0, Tone::Plain);
     }
 }

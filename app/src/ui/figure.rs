@@ -12,9 +12,8 @@ pub fn Figure<V: IntoView + 'static>(
     value: V,
     #[prop(optional)] tone: Option<Tone>,
 ) -> impl IntoView {
-    let class = tone.map_or("figure".to_owned(), |tone| format!("figure {}", tone.class()));
     view! {
-        <div class=class>
+        <div class="figure" data-tone=tone.map(Tone::as_str)>
             <dt>{name}</dt>
             <dd>{value}</dd>
         </div>

@@ -8,7 +8,11 @@ use serde::{Deserialize, Deserializer};
 
 /// A form that posts to a server function, `action=StartCheck::PATH`, and needs no script.
 #[component]
-pub fn PostForm(action: &'static str, #[prop(optional)] class: &'static str, children: Children) -> impl IntoView {
+pub fn PostForm(
+    action: &'static str,
+    #[prop(optional)] class: &'static str,
+    children: Children,
+) -> impl IntoView {
     view! {
         <form method="post" action=action class=class>
             {children()}
@@ -102,7 +106,7 @@ pub fn Select(
 }
 
 #[component]
-pub fn Submit(#[prop(into)] label: String, #[prop(default = "primary")] class: &'static str) -> impl IntoView {
+pub fn Submit(#[prop(into)] label: String, #[prop(default = "button")] class: &'static str) -> impl IntoView {
     view! {
         <button type="submit" class=class>
             {label}
@@ -112,7 +116,11 @@ pub fn Submit(#[prop(into)] label: String, #[prop(default = "primary")] class: &
 
 /// Asks before it acts, without a script: the question opens, and only its button acts.
 #[component]
-pub fn Confirm(#[prop(into)] label: String, #[prop(into)] question: String, children: Children) -> impl IntoView {
+pub fn Confirm(
+    #[prop(into)] label: String,
+    #[prop(into)] question: String,
+    children: Children,
+) -> impl IntoView {
     view! {
         <details class="confirm">
             <summary class="button danger">{label}</summary>

@@ -61,7 +61,7 @@ fn Navigation(viewer: Viewer, path: String) -> impl IntoView {
                 </a>
                 <span class="muted">{viewer.role.as_str()}</span>
                 <form method="post" action="/console/do/sign_out">
-                    <button type="submit" class="plain">
+                    <button type="submit" class="button quiet">
                         "Sign out"
                     </button>
                 </form>
@@ -96,6 +96,7 @@ fn is_within(path: &str, address: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ui::html;
 
     #[test]
     fn one_place_is_current() {
@@ -114,7 +115,7 @@ mod tests {
 
     #[test]
     fn an_alert_lists_its_points() {
-        let html = view! { <Alert text="the gate is closed\n1 file is missing".to_owned() /> }.to_html();
+        let html = html(|| view! { <Alert text="the gate is closed\n1 file is missing".to_owned() /> });
         assert!(html.contains("role=\"alert\"") && html.contains("<li>1 file is missing</li>"), "{html}");
     }
 }

@@ -3,6 +3,7 @@
 //! Decisions (which tone, which words) are plain functions beside the components that lay them out.
 
 pub mod address;
+pub mod api;
 pub mod badge;
 pub mod chart;
 pub mod figure;
@@ -18,3 +19,10 @@ pub use figure::{Bar, Figure};
 pub use form::{Confirm, Field, Hidden, PostForm, Submit};
 pub use page::{Empty, Heading, loaded};
 pub use time::{When, age};
+
+/// A view's HTML without the marks that leptos leaves between texts.
+#[cfg(test)]
+pub fn html<V: leptos::prelude::IntoView>(view: impl FnOnce() -> V) -> String {
+    use leptos::prelude::{IntoView, Owner, RenderHtml};
+    Owner::new().with(|| view().into_view().to_html()).replace("<!>", "")
+}

@@ -6,6 +6,7 @@ use leptos::prelude::*;
 use leptos_meta::Title;
 
 use crate::problem::Problem;
+use crate::ui::api::set_status;
 
 /// Shows what `load` brings, or the problem with its status.
 pub fn loaded<T, V>(
@@ -39,8 +40,7 @@ pub fn Heading(#[prop(into)] title: String, #[prop(optional)] children: Option<C
 /// In the browser's tab. Absent where a view is rendered on its own, as tests do.
 #[component]
 pub fn PageTitle(#[prop(into)] title: String) -> impl IntoView {
-    use_context::<leptos_meta::MetaContext>()
-        .map(|_| view! { <Title text=format!("{title} · Salvor") /> })
+    use_context::<leptos_meta::MetaContext>().map(|_| view! { <Title text=format!("{title} · Salvor") /> })
 }
 
 /// Nothing there yet: says so, and what to do first.
@@ -73,23 +73,19 @@ pub fn NotFound() -> impl IntoView {
     view! { <ProblemView problem /> }
 }
 
-#[cfg(feature = "ssr")]
-fn set_status(status: u16) {
-    crate::serve::set_status(status);
-}
-
-/// A browser that renders has its answer already.
-#[cfg(not(feature = "ssr"))]
-fn set_status(_: u16) {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ui::html;
 
     #[test]
     fn a_problem_says_what_and_offers_a_way_on() {
         let problem = Problem::NotFound("There is no volume \"x\".".into());
-        let html = Owner::new().with(|| view! { <ProblemView problem /> }.to_html());
-        assert!(html.contains("<h1>Not found</h1>") && html.contains("no volume") && html.contains("href=\"/console\""));
+        let html = html(|| view! { <ProblemView problem /> });
+        assert!(
+            html.contains("<h1>Not found</h1>")
+                && html.contains("no volume")
+                && html.contains("href=\"/console\"")
+        );
     }
 }

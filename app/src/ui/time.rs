@@ -49,14 +49,19 @@ pub fn age(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ui::html;
     use chrono::TimeDelta;
 
     #[test]
     fn ages_have_one_unit() {
         let now = DateTime::UNIX_EPOCH + TimeDelta::days(400);
-        for (seconds, text) in
-            [(2, "just now"), (59, "59 s ago"), (3_599, "59 min ago"), (7_200, "2 h ago"), (864_000, "10 days ago")]
-        {
+        for (seconds, text) in [
+            (2, "just now"),
+            (59, "59 s ago"),
+            (3_599, "59 min ago"),
+            (7_200, "2 h ago"),
+            (864_000, "10 days ago"),
+        ] {
             assert_eq!(age(now - TimeDelta::seconds(seconds), now), text);
         }
         assert_eq!(age(now + TimeDelta::hours(1), now), "1971-02-05 01:00 UTC", "the future is not an age");
@@ -64,7 +69,9 @@ mod tests {
 
     #[test]
     fn the_exact_time_is_there_for_machines() {
-        let html = Owner::new().with(|| view! { <When at=DateTime::UNIX_EPOCH /> }.to_html());
-        assert!(html.contains("datetime=\"1970-01-01T00:00:00+00:00\"") && html.contains("1970-01-01 00:00 UTC"));
+        let html = html(|| view! { <When at=DateTime::UNIX_EPOCH /> });
+        assert!(
+            html.contains("datetime=\"1970-01-01T00:00:00+00:00\"") && html.contains("1970-01-01 00:00 UTC")
+        );
     }
 }

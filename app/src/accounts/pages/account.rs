@@ -19,7 +19,8 @@ pub fn AccountPage() -> impl IntoView {
 }
 
 fn account(viewer: &Viewer) -> impl IntoView + use<> {
-    let ask = viewer.needs_password.then_some("You signed in by a link and have no password yet: choose one now.");
+    let ask =
+        viewer.needs_password.then_some("You signed in by a link and have no password yet: choose one now.");
     view! {
         <Heading title="Your account" />
         <p>{format!("Signed in as {} with the role {}.", viewer.email, viewer.role)}</p>
@@ -45,13 +46,14 @@ fn account(viewer: &Viewer) -> impl IntoView + use<> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ui::html;
 
     #[test]
     fn who_came_by_a_link_is_asked_for_a_password() {
         let viewer = Viewer { needs_password: true, ..Viewer::sample() };
-        let html = Owner::new().with(|| account(&viewer).to_html());
+        let html = html(|| account(&viewer));
         assert!(html.contains("Choose a password") && html.contains("ann@example.com"), "{html}");
-        let html = Owner::new().with(|| account(&Viewer::sample()).to_html());
+        let html = html(|| account(&Viewer::sample()));
         assert!(html.contains("Change the password"));
     }
 }

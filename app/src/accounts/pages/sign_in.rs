@@ -54,17 +54,20 @@ fn link(secret: &str) -> impl IntoView + use<> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ui::html;
 
     #[test]
     fn password_managers_find_the_fields_and_next_survives() {
-        let html = Owner::new().with(|| sign_in("/console/jobs".into()).to_html());
-        assert!(html.contains("autocomplete=\"username\"") && html.contains("autocomplete=\"current-password\""));
+        let html = html(|| sign_in("/console/jobs".into()));
+        assert!(
+            html.contains("autocomplete=\"username\"") && html.contains("autocomplete=\"current-password\"")
+        );
         assert!(html.contains("value=\"/console/jobs\"") && !html.contains("<script"));
     }
 
     #[test]
     fn a_link_is_used_by_a_post_only() {
-        let html = Owner::new().with(|| link("s3cret").to_html());
+        let html = html(|| link("s3cret"));
         assert!(html.contains("method=\"post\" action=\"/console/link/s3cret\""), "{html}");
     }
 }

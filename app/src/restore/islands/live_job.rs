@@ -112,13 +112,13 @@ fn button(id: &str, control: JobControl, label: &'static str) -> AnyView {
             <Confirm label="Cancel …" question="Stop this job? What is done already stays.">
                 <PostForm action=ControlJob::PATH>
                     {fields("cancel")}
-                    <Submit label="Cancel the job" class="danger" />
+                    <Submit label="Cancel the job" class="button danger" />
                 </PostForm>
             </Confirm>
         }
         .into_any(),
         other => {
-            let class = if other == JobControl::Approve { "primary" } else { "secondary" };
+            let class = if other == JobControl::Approve { "button" } else { "button quiet" };
             view! {
                 <PostForm action=ControlJob::PATH>
                     {fields(control_word(other))}
@@ -144,7 +144,8 @@ fn figures(report: &JobReport) -> impl IntoView + use<> {
     let files = &report.files;
     let failed = (files.failed > 0)
         .then(|| view! { <Figure name="Failed" tone=Tone::Bad value=units::count(files.failed) /> });
-    let skipped = (files.skipped > 0).then(|| view! { <Figure name="Skipped" value=units::count(files.skipped) /> });
+    let skipped =
+        (files.skipped > 0).then(|| view! { <Figure name="Skipped" value=units::count(files.skipped) /> });
     let eta = (!words::has_ended(report)).then(|| words::eta(report.eta));
     let left = eta.map(|eta| view! { <Figure name="Time left" value=eta /> });
     view! {
@@ -184,8 +185,8 @@ fn planned(plan: &Plan) -> impl IntoView + use<> {
             view! {
                 <tr>
                     <th scope="row">{source.name.clone()}</th>
-                    <td class="num">{units::count(source.amount.files)}</td>
-                    <td class="num">{units::bytes(source.amount.bytes)}</td>
+                    <td class="number">{units::count(source.amount.files)}</td>
+                    <td class="number">{units::bytes(source.amount.bytes)}</td>
                     <td>{words::eta(source.estimate)}</td>
                     <td class="muted">{source.basis.clone()}</td>
                 </tr>
@@ -209,8 +210,8 @@ fn planned(plan: &Plan) -> impl IntoView + use<> {
                         <thead>
                             <tr>
                                 <th scope="col">"Copy"</th>
-                                <th scope="col" class="num">"Files"</th>
-                                <th scope="col" class="num">"Bytes"</th>
+                                <th scope="col" class="number">"Files"</th>
+                                <th scope="col" class="number">"Bytes"</th>
                                 <th scope="col">"Time"</th>
                                 <th scope="col">"Basis"</th>
                             </tr>
@@ -245,8 +246,8 @@ fn sources(report: &JobReport) -> impl IntoView + use<> {
             view! {
                 <tr>
                     <th scope="row">{name.clone()}</th>
-                    <td class="num">{units::count(amount.files)}</td>
-                    <td class="num">{units::bytes(amount.bytes)}</td>
+                    <td class="number">{units::count(amount.files)}</td>
+                    <td class="number">{units::bytes(amount.bytes)}</td>
                 </tr>
             }
         })
@@ -261,8 +262,8 @@ fn sources(report: &JobReport) -> impl IntoView + use<> {
                         <thead>
                             <tr>
                                 <th scope="col">"Copy"</th>
-                                <th scope="col" class="num">"Files"</th>
-                                <th scope="col" class="num">"Bytes"</th>
+                                <th scope="col" class="number">"Files"</th>
+                                <th scope="col" class="number">"Bytes"</th>
                             </tr>
                         </thead>
                         <tbody>{rows}</tbody>
@@ -335,17 +336,24 @@ fn logged(log: &[Event]) -> impl IntoView + use<> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ui::html;
 
-    fn html(state: &str, may_control: bool) -> String {
+    fn job(state: &str, may_control: bool) -> String {
         let mut view = JobView::sample();
         view.report.state = state.into();
-        Owner::new().with(|| view! { <LiveJob view may_control /> }.to_html())
+        html(|| view! { <LiveJob view may_control /> })
     }
 
     #[test]
     fn a_plan_is_read_before_it_is_approved() {
-        let html = html("planned", true);
-        for needed in ["Approve and start", "measured by 3 jobs", "about 20–50 s", "rose/lost.jpg", "Waits for approval"] {
+        let html = job("planned", true);
+        for needed in [
+            "Approve and start",
+            "measured by 3 jobs",
+            "about 20–50 s",
+            "rose/lost.jpg",
+            "Waits for approval",
+        ] {
             assert!(html.contains(needed), "{needed} in {html}");
         }
         assert!(html.contains("action=\"/console/do/control_job\"") && !html.contains("Resume"));
@@ -353,13 +361,13 @@ mod tests {
 
     #[test]
     fn who_may_not_sees_no_buttons() {
-        assert!(!html("running", false).contains("<button"));
-        assert!(html("running", true).contains("Pause"));
+        assert!(!job("running", false).contains("<button"));
+        assert!(job("running", true).contains("Pause"));
     }
 
     #[test]
     fn failures_have_their_reasons_and_an_end_its_words() {
-        let html = html("finished", true);
+        let html = job("finished", true);
         assert!(html.contains("holds other bytes") && html.contains("Retry what is left"), "{html}");
         assert!(html.contains("40 files restored and verified") && !html.contains("Time left"), "{html}");
     }

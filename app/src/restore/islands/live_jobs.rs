@@ -13,7 +13,8 @@ pub fn LiveJobs(jobs: Vec<JobReport>) -> impl IntoView {
     let (jobs, set_jobs) = signal(jobs);
     let (line, set_line) = signal(Line::Page);
     listen("/api/v1/live".to_owned(), set_line, move |fresh: Vec<JobReport>| set_jobs.set(fresh));
-    let addresses = Memo::new(move |_| jobs.with(|jobs| jobs.iter().map(|job| job.job.clone()).collect::<Vec<_>>()));
+    let addresses =
+        Memo::new(move |_| jobs.with(|jobs| jobs.iter().map(|job| job.job.clone()).collect::<Vec<_>>()));
     let find = move |id: &str| jobs.with(|jobs| jobs.iter().find(|job| job.job == id).cloned());
     view! {
         {move || {
@@ -48,12 +49,13 @@ fn figures(job: &JobReport) -> impl IntoView + use<> {
         total => format!("{} of {}", units::count(job.files.done), units::counted(total, "file", "files")),
     };
     let left = (job.state == "running").then(|| format!("{} left", words::eta(job.eta)));
-    let failed = (job.files.failed > 0)
-        .then(|| view! { <span class="bad-text">{format!("{} failed", units::count(job.files.failed))}</span> });
+    let failed = (job.files.failed > 0).then(
+        || view! { <span class="bad-text">{format!("{} failed", units::count(job.files.failed))}</span> },
+    );
     view! {
         {words::state_badge(job)}
         <Bar done=job.files.done total=job.files.total label />
-        <span class="num">{far}</span>
+        <span class="number">{far}</span>
         {failed}
         <span class="muted">{left}</span>
     }
@@ -63,15 +65,17 @@ fn figures(job: &JobReport) -> impl IntoView + use<> {
 mod tests {
     use super::*;
     use crate::restore::port::JobView;
+    use crate::ui::html;
 
     #[test]
     fn the_first_view_is_complete_without_a_script() {
         let jobs = vec![JobView::sample().report];
-        let html = Owner::new().with(|| view! { <LiveJobs jobs /> }.to_html());
-        for needed in ["Restore of uploads", "40 of 60 files", "1 failed", "about 12–25 s left", "As of when"] {
+        let html = html(|| view! { <LiveJobs jobs /> });
+        for needed in ["Restore of uploads", "40 of 60 files", "1 failed", "about 12–25 s left", "As of when"]
+        {
             assert!(html.contains(needed), "{needed} in {html}");
         }
-        let html = Owner::new().with(|| view! { <LiveJobs jobs=vec![] /> }.to_html());
+        let html = html(|| view! { <LiveJobs jobs=vec![] /> });
         assert!(html.contains("No job is under way"));
     }
 }

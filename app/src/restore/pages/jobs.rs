@@ -54,8 +54,8 @@ pub fn JobsTable(jobs: Vec<JobReport>) -> impl IntoView {
                     <tr>
                         <th scope="col">"Job"</th>
                         <th scope="col">"State"</th>
-                        <th scope="col" class="num">"Files"</th>
-                        <th scope="col" class="num">"Failed"</th>
+                        <th scope="col" class="number">"Files"</th>
+                        <th scope="col" class="number">"Failed"</th>
                         <th scope="col">"Started"</th>
                         <th scope="col">"By"</th>
                     </tr>
@@ -69,7 +69,7 @@ pub fn JobsTable(jobs: Vec<JobReport>) -> impl IntoView {
 
 fn row(job: &JobReport) -> impl IntoView + use<> {
     let scope = words::scope(job).map(|scope| view! { <span class="muted">{scope}</span> });
-    let failed = if job.files.failed > 0 { "num bad-text" } else { "num" };
+    let failed = if job.files.failed > 0 { "number bad-text" } else { "number" };
     view! {
         <tr>
             <th scope="row">
@@ -78,7 +78,7 @@ fn row(job: &JobReport) -> impl IntoView + use<> {
                 {scope}
             </th>
             <td data-label="State">{words::state_badge(job)}</td>
-            <td data-label="Files" class="num">{units::count(job.files.done)}</td>
+            <td data-label="Files" class="number">{units::count(job.files.done)}</td>
             <td data-label="Failed" class=failed>{units::count(job.files.failed)}</td>
             <td data-label="Started">
                 <When at=job.created_at />
@@ -92,12 +92,13 @@ fn row(job: &JobReport) -> impl IntoView + use<> {
 mod tests {
     use super::*;
     use crate::restore::port::JobView;
+    use crate::ui::html;
 
     #[test]
     fn the_running_come_before_the_ended() {
         let running = JobView::sample().report;
         let ended = JobReport { state: "cancelled".into(), job: "ended".into(), ..running.clone() };
-        let html = Owner::new().with(|| jobs(vec![ended, running]).to_html());
+        let html = html(|| jobs(vec![ended, running]));
         let live = html.find("about 12–25 s left").unwrap();
         assert!(live < html.find("/console/jobs/ended").unwrap(), "{html}");
         assert!(html.contains("<tbody>"));
@@ -105,7 +106,7 @@ mod tests {
 
     #[test]
     fn without_jobs_it_says_how_to_start_one() {
-        let html = Owner::new().with(|| jobs(vec![]).to_html());
+        let html = html(|| jobs(vec![]));
         assert!(html.contains("No job is under way") && html.contains("page of a volume"));
     }
 }

@@ -81,7 +81,7 @@ fn standing(now: &Overview) -> (Tone, String) {
     } else if stopped > 0 {
         (Tone::Warn, format!("{} not normal", many(stopped, "volume is", "volumes are")))
     } else if unchecked > 0 || now.volumes.is_empty() {
-        (Tone::Quiet, "Not known: nothing was checked yet".to_owned())
+        (Tone::Plain, "Not known: nothing was checked yet".to_owned())
     } else {
         (Tone::Ok, "No losses known".to_owned())
     }
@@ -106,8 +106,8 @@ fn volumes(volumes: &[VolumeView]) -> AnyView {
                     <tr>
                         <th scope="col">"Volume"</th>
                         <th scope="col">"Mode"</th>
-                        <th scope="col" class="num">"Lost or damaged"</th>
-                        <th scope="col" class="num">"Files"</th>
+                        <th scope="col" class="number">"Lost or damaged"</th>
+                        <th scope="col" class="number">"Files"</th>
                         <th scope="col">"Protected"</th>
                         <th scope="col">"Full check"</th>
                     </tr>
@@ -123,12 +123,12 @@ fn volume_row(volume: &VolumeView) -> impl IntoView + use<> {
     let address = Address::console(&["volumes", &volume.name]);
     let (tone, word) = badge::mode(volume.mode.mode());
     let losses = volume.findings.losses();
-    let reason =
-        (volume.mode.mode() != Mode::Normal).then(|| view! { <p class="reason">{volume.mode.reason().to_owned()}</p> });
+    let reason = (volume.mode.mode() != Mode::Normal)
+        .then(|| view! { <p class="reason">{volume.mode.reason().to_owned()}</p> });
     let unreachable =
         volume.unreachable.then(|| view! { <Badge tone=Tone::Bad word="Folder unreachable" /> });
     let first = first_step(volume).map(|step| view! { <p class="reason">{step}</p> });
-    let class = if losses > 0 { "num bad-text" } else { "num" };
+    let class = if losses > 0 { "number bad-text" } else { "number" };
     view! {
         <tr>
             <th scope="row">
@@ -143,7 +143,7 @@ fn volume_row(volume: &VolumeView) -> impl IntoView + use<> {
             <td data-label="Lost or damaged" class=class>
                 {known_losses(volume)}
             </td>
-            <td data-label="Files" class="num">
+            <td data-label="Files" class="number">
                 {units::count(volume.files)}
                 <span class="muted">{format!(" · {}", units::bytes(volume.bytes))}</span>
             </td>
@@ -244,6 +244,7 @@ fn tickets(tickets: &[TicketView]) -> AnyView {
 mod tests {
     use super::*;
     use crate::restore::port::JobView;
+    use crate::ui::html;
 
     fn sample() -> Overview {
         Overview {
@@ -263,12 +264,12 @@ mod tests {
         now.volumes[0].unreachable = true;
         assert_eq!(standing(&now), (Tone::Bad, "1 volume is unreachable".into()));
         now.volumes.clear();
-        assert_eq!(standing(&now).0, Tone::Quiet);
+        assert_eq!(standing(&now).0, Tone::Plain);
     }
 
     #[test]
     fn everything_open_is_on_it() {
-        let html = Owner::new().with(|| overview(sample()).to_html());
+        let html = html(|| overview(sample()));
         for needed in [
             "Read-only",
             "ext4 reported 1 error",
@@ -285,9 +286,12 @@ mod tests {
     fn an_empty_console_says_what_to_do_first() {
         let mut volume = VolumeView { protected_at: None, checked_at: None, ..VolumeView::sample() };
         volume.findings = Default::default();
-        assert_eq!((first_step(&volume).unwrap(), known_losses(&volume).as_str()), ("Nothing is protected yet: run protect.", "not known"));
+        assert_eq!(
+            (first_step(&volume).unwrap(), known_losses(&volume).as_str()),
+            ("Nothing is protected yet: run protect.", "not known")
+        );
         let empty = Overview { volumes: vec![], active: vec![], incidents: vec![], tickets: vec![] };
-        let html = Owner::new().with(|| overview(empty).to_html());
+        let html = html(|| overview(empty));
         assert!(html.contains("[[volume]]") && html.contains("No customer is waiting"));
     }
 }
