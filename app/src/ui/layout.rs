@@ -96,7 +96,7 @@ fn is_within(path: &str, address: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ui::html;
+    use crate::ui::rendered;
 
     #[test]
     fn one_place_is_current() {
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn an_alert_lists_its_points() {
-        let html = html(|| view! { <Alert text="the gate is closed\n1 file is missing".to_owned() /> });
+        let html = rendered(|| view! { <Alert text="the gate is closed\n1 file is missing".to_owned() /> });
         assert!(html.contains("role=\"alert\"") && html.contains("<li>1 file is missing</li>"), "{html}");
     }
 }

@@ -22,7 +22,7 @@ pub use time::{When, age};
 
 /// A view's HTML without the marks that leptos leaves between texts.
 #[cfg(test)]
-pub fn html<V: leptos::prelude::IntoView>(view: impl FnOnce() -> V) -> String {
-    use leptos::prelude::{IntoView, Owner, RenderHtml};
+pub fn rendered<V: leptos::prelude::IntoView>(view: impl FnOnce() -> V) -> String {
+    use leptos::prelude::{Owner, RenderHtml};
     Owner::new().with(|| view().into_view().to_html()).replace("<!>", "")
 }

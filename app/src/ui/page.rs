@@ -76,12 +76,12 @@ pub fn NotFound() -> impl IntoView {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ui::html;
+    use crate::ui::rendered;
 
     #[test]
     fn a_problem_says_what_and_offers_a_way_on() {
         let problem = Problem::NotFound("There is no volume \"x\".".into());
-        let html = html(|| view! { <ProblemView problem /> });
+        let html = rendered(|| view! { <ProblemView problem /> });
         assert!(
             html.contains("<h1>Not found</h1>")
                 && html.contains("no volume")

@@ -49,7 +49,7 @@ pub fn age(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ui::html;
+    use crate::ui::rendered;
     use chrono::TimeDelta;
 
     #[test]
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn the_exact_time_is_there_for_machines() {
-        let html = html(|| view! { <When at=DateTime::UNIX_EPOCH /> });
+        let html = rendered(|| view! { <When at=DateTime::UNIX_EPOCH /> });
         assert!(
             html.contains("datetime=\"1970-01-01T00:00:00+00:00\"") && html.contains("1970-01-01 00:00 UTC")
         );

@@ -46,14 +46,14 @@ fn account(viewer: &Viewer) -> impl IntoView + use<> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ui::html;
+    use crate::ui::rendered;
 
     #[test]
     fn who_came_by_a_link_is_asked_for_a_password() {
         let viewer = Viewer { needs_password: true, ..Viewer::sample() };
-        let html = html(|| account(&viewer));
+        let html = rendered(|| account(&viewer));
         assert!(html.contains("Choose a password") && html.contains("ann@example.com"), "{html}");
-        let html = html(|| account(&Viewer::sample()));
+        let html = rendered(|| account(&Viewer::sample()));
         assert!(html.contains("Change the password"));
     }
 }

@@ -54,11 +54,11 @@ fn link(secret: &str) -> impl IntoView + use<> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ui::html;
+    use crate::ui::rendered;
 
     #[test]
     fn password_managers_find_the_fields_and_next_survives() {
-        let html = html(|| sign_in("/console/jobs".into()));
+        let html = rendered(|| sign_in("/console/jobs".into()));
         assert!(
             html.contains("autocomplete=\"username\"") && html.contains("autocomplete=\"current-password\"")
         );
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_link_is_used_by_a_post_only() {
-        let html = html(|| link("s3cret"));
+        let html = rendered(|| link("s3cret"));
         assert!(html.contains("method=\"post\" action=\"/console/link/s3cret\""), "{html}");
     }
 }

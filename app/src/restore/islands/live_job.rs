@@ -336,12 +336,12 @@ fn logged(log: &[Event]) -> impl IntoView + use<> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ui::html;
+    use crate::ui::rendered;
 
     fn job(state: &str, may_control: bool) -> String {
         let mut view = JobView::sample();
         view.report.state = state.into();
-        html(|| view! { <LiveJob view may_control /> })
+        rendered(|| view! { <LiveJob view may_control /> })
     }
 
     #[test]

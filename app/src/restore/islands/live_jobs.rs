@@ -65,17 +65,17 @@ fn figures(job: &JobReport) -> impl IntoView + use<> {
 mod tests {
     use super::*;
     use crate::restore::port::JobView;
-    use crate::ui::html;
+    use crate::ui::rendered;
 
     #[test]
     fn the_first_view_is_complete_without_a_script() {
         let jobs = vec![JobView::sample().report];
-        let html = html(|| view! { <LiveJobs jobs /> });
+        let html = rendered(|| view! { <LiveJobs jobs /> });
         for needed in ["Restore of uploads", "40 of 60 files", "1 failed", "about 12–25 s left", "As of when"]
         {
             assert!(html.contains(needed), "{needed} in {html}");
         }
-        let html = html(|| view! { <LiveJobs jobs=vec![] /> });
+        let html = rendered(|| view! { <LiveJobs jobs=vec![] /> });
         assert!(html.contains("No job is under way"));
     }
 }

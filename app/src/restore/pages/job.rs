@@ -49,13 +49,13 @@ fn job(view: JobView, may_control: bool) -> impl IntoView {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ui::html;
+    use crate::ui::rendered;
 
     #[test]
     fn a_job_names_its_volume_and_its_ticket() {
         let mut view = JobView::sample();
         view.report.ticket = Some(7);
-        let html = html(|| job(view, true));
+        let html = rendered(|| job(view, true));
         assert!(
             html.contains("<h1>Restore of uploads</h1>") && html.contains("href=\"/console/tickets/7\""),
             "{html}"

@@ -92,13 +92,13 @@ fn row(job: &JobReport) -> impl IntoView + use<> {
 mod tests {
     use super::*;
     use crate::restore::port::JobView;
-    use crate::ui::html;
+    use crate::ui::rendered;
 
     #[test]
     fn the_running_come_before_the_ended() {
         let running = JobView::sample().report;
         let ended = JobReport { state: "cancelled".into(), job: "ended".into(), ..running.clone() };
-        let html = html(|| jobs(vec![ended, running]));
+        let html = rendered(|| jobs(vec![ended, running]));
         let live = html.find("about 12–25 s left").unwrap();
         assert!(live < html.find("/console/jobs/ended").unwrap(), "{html}");
         assert!(html.contains("<tbody>"));
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn without_jobs_it_says_how_to_start_one() {
-        let html = html(|| jobs(vec![]));
+        let html = rendered(|| jobs(vec![]));
         assert!(html.contains("No job is under way") && html.contains("page of a volume"));
     }
 }

@@ -244,7 +244,7 @@ fn tickets(tickets: &[TicketView]) -> AnyView {
 mod tests {
     use super::*;
     use crate::restore::port::JobView;
-    use crate::ui::html;
+    use crate::ui::rendered;
 
     fn sample() -> Overview {
         Overview {
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn everything_open_is_on_it() {
-        let html = html(|| overview(sample()));
+        let html = rendered(|| overview(sample()));
         for needed in [
             "Read-only",
             "ext4 reported 1 error",
@@ -291,7 +291,7 @@ mod tests {
             ("Nothing is protected yet: run protect.", "not known")
         );
         let empty = Overview { volumes: vec![], active: vec![], incidents: vec![], tickets: vec![] };
-        let html = html(|| overview(empty));
+        let html = rendered(|| overview(empty));
         assert!(html.contains("[[volume]]") && html.contains("No customer is waiting"));
     }
 }
