@@ -12,10 +12,12 @@ use leptos_router::{SsrMode, path};
 
 use crate::accounts::pages::{AccountPage, LinkPage, SignInPage};
 use crate::accounts::port::Viewer;
+use crate::incidents::pages::{ComponentsPage, IncidentPage, IncidentsPage, OpenIncidentPage};
 use crate::restore::pages::{JobPage, JobsPage};
+use crate::tickets::pages::{QueuePage, TicketPage};
 use crate::ui::layout::Layout;
 use crate::ui::page::NotFound;
-use crate::volumes::pages::OverviewPage;
+use crate::volumes::pages::{OverviewPage, VolumePage};
 
 /// Where the browser's half lies on this server. An empty `js` means that it was not built: pages work, none is live.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -63,6 +65,13 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/console/account") view=AccountPage ssr=SsrMode::Async />
                     <Route path=path!("/console/jobs") view=JobsPage ssr=SsrMode::Async />
                     <Route path=path!("/console/jobs/:id") view=JobPage ssr=SsrMode::Async />
+                    <Route path=path!("/console/volumes/:name") view=VolumePage ssr=SsrMode::Async />
+                    <Route path=path!("/console/incidents") view=IncidentsPage ssr=SsrMode::Async />
+                    <Route path=path!("/console/incidents/open") view=OpenIncidentPage ssr=SsrMode::Async />
+                    <Route path=path!("/console/incidents/:id") view=IncidentPage ssr=SsrMode::Async />
+                    <Route path=path!("/console/components") view=ComponentsPage ssr=SsrMode::Async />
+                    <Route path=path!("/console/tickets") view=QueuePage ssr=SsrMode::Async />
+                    <Route path=path!("/console/tickets/:number") view=TicketPage ssr=SsrMode::Async />
                     <Route path=path!("/console/*any") view=NotFound ssr=SsrMode::Async />
                 </FlatRoutes>
             </Layout>

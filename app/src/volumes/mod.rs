@@ -1,4 +1,5 @@
 //! Volumes: mode, copies, catalogue figures, findings.
 
+pub mod api;
 pub mod pages;
 pub mod port;

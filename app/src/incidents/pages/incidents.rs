@@ -1,0 +1,98 @@
+//! All incidents, open ones first.
+
+use leptos::prelude::*;
+
+use crate::incidents::port::IncidentView;
+use crate::ports::Ports;
+use crate::problem::Problem;
+use crate::ui::{Address, Badge, Empty, Heading, When, badge, loaded};
+
+const SHOWN: u32 = 100;
+
+#[component]
+pub fn IncidentsPage() -> impl IntoView {
+    loaded(load(use_context::<Ports>()), incidents)
+}
+
+async fn load(ports: Option<Ports>) -> Result<Vec<IncidentView>, Problem> {
+    ports.ok_or(Problem::Unavailable)?.incidents.incidents(false, SHOWN).await
+}
+
+fn incidents(all: Vec<IncidentView>) -> impl IntoView {
+    view! {
+        <Heading title="Incidents">
+            <a class="button" href="/console/incidents/open">
+                "Open an incident"
+            </a>
+        </Heading>
+        {table(&all)}
+    }
+}
+
+fn table(all: &[IncidentView]) -> AnyView {
+    if all.is_empty() {
+        return view! {
+            <Empty>
+                "None so far. An incident tells the customers on the status page what happens; open one as soon as they may notice something."
+            </Empty>
+        }
+        .into_any();
+    }
+    let rows: Vec<_> = all.iter().map(row).collect();
+    view! {
+        <div class="scroll">
+            <table class="cards">
+                <caption class="visually-hidden">"Incidents, open ones first"</caption>
+                <thead>
+                    <tr>
+                        <th scope="col">"Incident"</th>
+                        <th scope="col">"Status"</th>
+                        <th scope="col">"Impact"</th>
+                        <th scope="col">"Started"</th>
+                        <th scope="col">"Last update"</th>
+                    </tr>
+                </thead>
+                <tbody>{rows}</tbody>
+            </table>
+        </div>
+    }
+    .into_any()
+}
+
+fn row(incident: &IncidentView) -> impl IntoView + use<> {
+    let (tone, word) = badge::incident(incident.status);
+    let (impact_tone, impact) = badge::impact(incident.impact);
+    let address = Address::console(&["incidents", &incident.id.to_string()]);
+    view! {
+        <tr>
+            <th scope="row">
+                <a href=String::from(address)>{incident.name.clone()}</a>
+            </th>
+            <td data-label="Status">
+                <Badge tone word />
+            </td>
+            <td data-label="Impact">
+                <Badge tone=impact_tone word=impact />
+            </td>
+            <td data-label="Started">
+                <When at=incident.started_at />
+            </td>
+            <td data-label="Last update">
+                <When at=incident.updated_at />
+            </td>
+        </tr>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::rendered;
+
+    #[test]
+    fn each_incident_has_its_status_in_words() {
+        let html = rendered(|| incidents(vec![IncidentView::sample()]));
+        assert!(html.contains("Identified") && html.contains("Major impact"), "{html}");
+        assert!(rendered(|| incidents(vec![])).contains("None so far"));
+    }
+}

@@ -1,0 +1,12 @@
+//! Incidents and components, for operators. What the public sees of them is in `public`.
+
+mod components;
+mod fields;
+mod incident;
+mod incidents;
+mod open;
+
+pub use components::ComponentsPage;
+pub use incident::IncidentPage;
+pub use incidents::IncidentsPage;
+pub use open::OpenIncidentPage;

@@ -1,0 +1,7 @@
+//! The operators' desk: the queue, and one ticket.
+
+mod queue;
+mod ticket;
+
+pub use queue::QueuePage;
+pub use ticket::TicketPage;

@@ -1,0 +1,144 @@
+//! The mode of a volume: its reason and evidence, the gate, and the form that changes it.
+
+use leptos::prelude::*;
+use leptos::server_fn::ServerFn;
+use salvor_domain::account::Permission;
+use salvor_domain::volume::Mode;
+
+use crate::accounts::port::Viewer;
+use crate::ui::form::{Select, TextArea};
+use crate::ui::{Field, Hidden, PostForm, Submit, When, badge};
+use crate::volumes::api::SetMode;
+use crate::volumes::port::VolumeView;
+
+pub fn panel(volume: &VolumeView, viewer: Option<&Viewer>, draft: String) -> impl IntoView + use<> {
+    let may = |permission| viewer.is_some_and(|viewer| viewer.role.may(permission));
+    let form = may(Permission::SetMode).then(|| form(volume, may(Permission::OverrideGate), draft));
+    let evidence: Vec<_> =
+        volume.mode.evidence().iter().map(|seen| view! { <li>{seen.clone()}</li> }).collect();
+    view! {
+        <section class="card" aria-labelledby="mode">
+            <h2 id="mode">"Mode"</h2>
+            <p>
+                <strong>{badge::mode(volume.mode.mode()).1}</strong> " since "
+                <When at=volume.mode.since() exact=true /> ", by " {volume.mode.by().to_owned()} ": "
+                {volume.mode.reason().to_owned()}
+            </p>
+            {(!evidence.is_empty()).then(|| view! { <ul class="points">{evidence}</ul> })}
+            {gate(volume)}
+            {form}
+        </section>
+    }
+}
+
+fn gate(volume: &VolumeView) -> Option<impl IntoView + use<>> {
+    let points: Vec<_> = volume.gate.iter().map(|point| view! { <li>{point.clone()}</li> }).collect();
+    let words = match (volume.mode.mode(), points.is_empty()) {
+        (Mode::Normal, _) => return None,
+        (_, true) => "The gate is open: the volume may return to normal.",
+        (_, false) => "Before it may return to normal:",
+    };
+    Some(view! {
+        <p>{words}</p>
+        <ul class="points">{points}</ul>
+    })
+}
+
+/// The modes that can be reached from this one, nearest first.
+fn reachable(from: Mode) -> &'static [(Mode, &'static str)] {
+    match from {
+        Mode::Normal => &[(Mode::ReadOnly, "Read-only: stop uploads, deletes and protect")],
+        Mode::ReadOnly => &[
+            (Mode::Normal, "Normal: uploads and deletes again"),
+            (Mode::Failover, "Failover: serve from the copies while the primary is checked"),
+        ],
+        Mode::Failover => &[(Mode::ReadOnly, "Read-only: the primary is back")],
+    }
+}
+
+fn form(volume: &VolumeView, may_override: bool, draft: String) -> impl IntoView + use<> {
+    let options: Vec<(String, String)> = reachable(volume.mode.mode())
+        .iter()
+        .map(|(mode, words)| (mode.as_str().to_owned(), (*words).to_owned()))
+        .collect();
+    let over = (may_override && !volume.gate.is_empty() && volume.mode.mode() == Mode::ReadOnly).then(|| {
+        view! {
+            <details>
+                <summary>"Return to normal although the gate is not open"</summary>
+                <Field
+                    name="request[override_by_name]"
+                    label=format!("To override, type the volume's name: {}", volume.name)
+                    optional=true
+                />
+            </details>
+        }
+    });
+    let is_open = !draft.is_empty();
+    let name = volume.name.clone();
+    view! {
+        <details open=is_open>
+            <summary>"Change the mode …"</summary>
+            <PostForm action=SetMode::PATH class="stack">
+                <Hidden name="request[volume]" value=name />
+                <Select name="request[to]" label="New mode" options />
+                <TextArea
+                    name="request[reason]"
+                    label="Reason"
+                    hint="Shown to operators and kept in the audit log."
+                    value=draft
+                    rows=2
+                    max_length=1000
+                />
+                {over}
+                <Submit label="Change the mode" />
+            </PostForm>
+        </details>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::rendered;
+    use chrono::DateTime;
+    use salvor_domain::account::Role;
+    use salvor_domain::volume::{GateFacts, ModeChange, ModeState};
+
+    #[test]
+    fn only_modes_that_can_be_reached_are_offered() {
+        let now = DateTime::UNIX_EPOCH;
+        let (reason, by) = ("r".to_owned(), "b".to_owned());
+        let normal = ModeState::Normal { since: now, reason: reason.clone(), by: by.clone() };
+        let facts = GateFacts { full_check_started_at: Some(now), ..GateFacts::default() };
+        let change = |to| ModeChange {
+            to,
+            reason: reason.clone(),
+            by: by.clone(),
+            evidence: vec![],
+            override_gate: false,
+            now,
+        };
+        let read_only = normal.clone().change(change(Mode::ReadOnly), &facts).unwrap();
+        let failover = read_only.clone().change(change(Mode::Failover), &facts).unwrap();
+        for state in [normal, read_only, failover] {
+            for mode in Mode::ALL {
+                let offered = reachable(state.mode()).iter().any(|(to, _)| to == mode);
+                assert_eq!(
+                    offered,
+                    state.clone().change(change(*mode), &facts).is_ok(),
+                    "{state:?} → {mode}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn only_an_admin_is_offered_the_way_over_the_gate() {
+        let html = |role| {
+            let viewer = Viewer { role, ..Viewer::sample() };
+            rendered(|| panel(&VolumeView::sample(), Some(&viewer), "typed before".into()))
+        };
+        assert!(!html(Role::Operator).contains("override_by_name"));
+        assert!(html(Role::Admin).contains("override_by_name") && html(Role::Admin).contains("typed before"));
+    }
+}

@@ -1,0 +1,136 @@
+//! The jobs that can be started on a volume.
+
+use leptos::prelude::*;
+use leptos::server_fn::ServerFn;
+use salvor_domain::account::Permission;
+use salvor_domain::units;
+use salvor_domain::volume::Mode;
+
+use crate::accounts::port::Viewer;
+use crate::restore::api::{PlanRestore, StartCheck, StartProtect};
+use crate::ui::form::Select;
+use crate::ui::{Field, Hidden, PostForm, Submit};
+use crate::volumes::port::VolumeView;
+
+pub fn panel(volume: &VolumeView, viewer: Option<&Viewer>) -> Option<impl IntoView + use<>> {
+    viewer.filter(|viewer| viewer.role.may(Permission::RunJobs))?;
+    Some(view! {
+        <section class="card" aria-labelledby="start">
+            <h2 id="start">"Start a job"</h2>
+            {restore(volume)}
+            {check(volume)}
+            {protect(volume)}
+        </section>
+    })
+}
+
+/// What most likely comes next is open already.
+fn next(volume: &VolumeView) -> &'static str {
+    if volume.protected_at.is_none() && volume.mode.mode() == Mode::Normal {
+        "protect"
+    } else if volume.findings.losses() > 0 {
+        "restore"
+    } else {
+        "check"
+    }
+}
+
+fn restore(volume: &VolumeView) -> impl IntoView + use<> {
+    let copies: Vec<_> = volume
+        .copies
+        .iter()
+        .map(|copy| {
+            let words = format!("{} ({})", copy.name, units::counted(copy.files, "file", "files"));
+            view! {
+                <label class="choice">
+                    <input type="checkbox" name="request[from][]" value=copy.name.clone() />
+                    {words}
+                </label>
+            }
+        })
+        .collect();
+    let name = volume.name.clone();
+    view! {
+        <details open=next(volume) == "restore">
+            <summary>"Restore"</summary>
+            <PostForm action=PlanRestore::PATH class="stack">
+                <Hidden name="request[volume]" value=name />
+                <Field
+                    name="request[path]"
+                    label="Only paths that match"
+                    hint="Such as rose/** or **/*.jpg; blank means everything that is lost."
+                    optional=true
+                    max_length=4096
+                />
+                <fieldset>
+                    <legend>"Only from these copies (none chosen: all, in their order)"</legend>
+                    {copies}
+                </fieldset>
+                <p class="muted">"It is planned first. Nothing moves before you approve the plan."</p>
+                <Submit label="Plan a restore" />
+            </PostForm>
+        </details>
+    }
+}
+
+fn check(volume: &VolumeView) -> impl IntoView + use<> {
+    let options = vec![
+        ("true".to_owned(), "Full: every byte is read".to_owned()),
+        ("false".to_owned(), "Quick: names, sizes and times".to_owned()),
+    ];
+    let name = volume.name.clone();
+    view! {
+        <details open=next(volume) == "check">
+            <summary>"Check"</summary>
+            <PostForm action=StartCheck::PATH class="stack">
+                <Hidden name="request[volume]" value=name />
+                <Select name="request[full]" label="How thoroughly" options />
+                <Field
+                    name="request[path]"
+                    label="Only paths that match"
+                    hint="Blank means everything. The gate wants a full check of everything."
+                    optional=true
+                    max_length=4096
+                />
+                <Submit label="Start the check" />
+            </PostForm>
+        </details>
+    }
+}
+
+fn protect(volume: &VolumeView) -> impl IntoView + use<> {
+    let name = volume.name.clone();
+    let form = if volume.mode.mode() == Mode::Normal {
+        view! {
+            <PostForm action=StartProtect::PATH class="stack">
+                <Hidden name="request[volume]" value=name />
+                <p class="muted">"Copies what is new or changed to every copy, and brings the catalogue up to date."</p>
+                <Submit label="Start to protect" />
+            </PostForm>
+        }
+        .into_any()
+    } else {
+        view! { <p class="muted">"Protect waits until the volume is normal, so that damage is not copied."</p> }.into_any()
+    };
+    view! {
+        <details open=next(volume) == "protect">
+            <summary>"Protect"</summary>
+            {form}
+        </details>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::rendered;
+
+    #[test]
+    fn what_comes_next_is_open() {
+        let lost = VolumeView::sample();
+        assert_eq!(next(&lost), "restore");
+        let html = rendered(|| panel(&lost, Some(&Viewer::sample())));
+        assert_eq!(html.matches("<details open").count(), 1, "{html}");
+        assert!(html.contains("Protect waits") && html.contains("value=\"offsite\""));
+    }
+}

@@ -1,0 +1,218 @@
+//! One volume: how it stands, what it holds, what was found, what can be done.
+
+use leptos::prelude::*;
+use leptos_router::hooks::{use_params_map, use_query_map};
+use salvor_domain::job::JobReport;
+use salvor_domain::progress;
+use salvor_domain::units;
+
+use super::{findings, mode, start};
+use crate::accounts::port::Viewer;
+use crate::ports::Ports;
+use crate::problem::Problem;
+use crate::restore::pages::JobsTable;
+use crate::ui::address::DRAFT;
+use crate::ui::time::WhenOr;
+use crate::ui::{Badge, Empty, Figure, Heading, Tone, badge, loaded};
+use crate::volumes::port::{CopyView, FindingsFilter, FindingsPage, VolumeView};
+
+/// The rest is on the page of all jobs.
+const JOBS_SHOWN: u32 = 10;
+
+/// All that the page shows.
+struct Everything {
+    volume: VolumeView,
+    findings: FindingsPage,
+    filter: FindingsFilter,
+    jobs: Vec<JobReport>,
+    /// The reason that was typed before something went wrong.
+    draft: String,
+    viewer: Option<Viewer>,
+}
+
+#[component]
+pub fn VolumePage() -> impl IntoView {
+    let name = use_params_map().with_untracked(|params| params.get("name")).unwrap_or_default();
+    let query = use_query_map();
+    let filter = query.with_untracked(findings::filter);
+    let draft = query.with_untracked(|query| query.get(DRAFT)).unwrap_or_default();
+    let viewer = use_context::<Option<Viewer>>().flatten();
+    loaded(load(use_context::<Ports>(), name, filter, draft, viewer), volume)
+}
+
+async fn load(
+    ports: Option<Ports>,
+    name: String,
+    filter: FindingsFilter,
+    draft: String,
+    viewer: Option<Viewer>,
+) -> Result<Everything, Problem> {
+    let ports = ports.ok_or(Problem::Unavailable)?;
+    Ok(Everything {
+        volume: ports.volumes.volume(&name).await?,
+        findings: ports.volumes.findings(&name, filter.clone()).await?,
+        jobs: ports.jobs.jobs(Some(&name), false, JOBS_SHOWN).await?,
+        filter,
+        draft,
+        viewer,
+    })
+}
+
+fn volume(all: Everything) -> impl IntoView {
+    let Everything { volume, findings, filter, jobs, draft, viewer } = all;
+    let (tone, word) = badge::mode(volume.mode.mode());
+    let unreachable = volume.unreachable.then(|| {
+        view! {
+            <p class="alert" data-tone="bad">
+                {format!("The folder {} cannot be reached now. Nothing is known of the files in it.", volume.path)}
+            </p>
+        }
+    });
+    view! {
+        <Heading title=volume.name.clone()>
+            <Badge tone word />
+        </Heading>
+        {unreachable}
+        {catalogue(&volume)}
+        <div class="columns">
+            {mode::panel(&volume, viewer.as_ref(), draft)}
+            {start::panel(&volume, viewer.as_ref())}
+        </div>
+        <section aria-labelledby="copies">
+            <h2 id="copies">"Copies"</h2>
+            {copies(&volume)}
+        </section>
+        {findings::section(&volume, &findings, &filter, viewer.as_ref())}
+        <section aria-labelledby="jobs">
+            <h2 id="jobs">"Recent jobs"</h2>
+            <JobsTable jobs />
+        </section>
+    }
+}
+
+fn catalogue(volume: &VolumeView) -> impl IntoView + use<> {
+    let losses = volume.findings.losses();
+    let lost = match losses {
+        0 if volume.checked_at.is_none() => "not known".to_owned(),
+        losses => units::count(losses),
+    };
+    let tone = if losses > 0 { Tone::Bad } else { Tone::Plain };
+    let (protected, checked, full) = (volume.protected_at, volume.checked_at, volume.fully_checked_at);
+    view! {
+        <dl class="figures">
+            <Figure name="Lost or damaged" value=lost tone />
+            <Figure name="Files" value=units::count(volume.files) />
+            <Figure name="Bytes" value=units::bytes(volume.bytes) />
+            <Figure name="Protected" value=view! { <WhenOr at=protected otherwise="never" /> } />
+            <Figure name="Checked" value=view! { <WhenOr at=checked otherwise="never" /> } />
+            <Figure name="Full check" value=view! { <WhenOr at=full otherwise="never" /> } />
+            <Figure name="Folder" value=view! { <code>{volume.path.clone()}</code> } />
+        </dl>
+    }
+}
+
+fn copies(volume: &VolumeView) -> AnyView {
+    if volume.copies.is_empty() {
+        return view! {
+            <Empty>
+                "None: what is lost here is lost. Add a " <code>"[[volume.copy]]"</code> " to the configuration and restart."
+            </Empty>
+        }
+        .into_any();
+    }
+    let rows: Vec<_> = volume.copies.iter().map(|copy| copy_row(copy, volume.files)).collect();
+    view! {
+        <div class="scroll">
+            <table class="cards">
+                <caption class="visually-hidden">"Copies in order of preference"</caption>
+                <thead>
+                    <tr>
+                        <th scope="col">"Copy"</th>
+                        <th scope="col">"Placement"</th>
+                        <th scope="col" class="number">"Holds"</th>
+                        <th scope="col">"Age"</th>
+                        <th scope="col" class="number">"Faults"</th>
+                        <th scope="col">"Rate"</th>
+                    </tr>
+                </thead>
+                <tbody>{rows}</tbody>
+            </table>
+        </div>
+    }
+    .into_any()
+}
+
+fn copy_row(copy: &CopyView, files: u64) -> impl IntoView + use<> {
+    let rate = match copy.bytes_per_second {
+        Some(rate) => format!("{}/s", units::bytes(rate as u64)),
+        None => "not measured yet".to_owned(),
+    };
+    let unreachable = copy.unreachable.then(|| view! { <Badge tone=Tone::Bad word="Unreachable" /> });
+    let faults = if copy.faults > 0 { "number bad-text" } else { "number" };
+    view! {
+        <tr>
+            <th scope="row">
+                {copy.name.clone()} " " <code class="muted">{copy.path.clone()}</code> {unreachable}
+            </th>
+            <td data-label="Placement">{copy.placement.as_str()} ", " {copy.kind.as_str()}</td>
+            <td data-label="Holds" class="number">
+                {coverage(copy, files)}
+            </td>
+            <td data-label="Age">
+                <WhenOr at=copy.protected_at otherwise="never written" />
+            </td>
+            <td data-label="Faults" class=faults>
+                {units::count(copy.faults)}
+            </td>
+            <td data-label="Rate">{rate}</td>
+        </tr>
+    }
+}
+
+/// `300 files, 93 %`: how much of the catalogue a copy holds; 100 % is all of it, however little is missing.
+fn coverage(copy: &CopyView, files: u64) -> String {
+    let held = units::counted(copy.files, "file", "files");
+    if files == 0 { held } else { format!("{held}, {} %", progress::percent(copy.files, files)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::restore::port::JobView;
+    use crate::ui::rendered;
+
+    fn page(viewer: Option<Viewer>) -> String {
+        let all = Everything {
+            volume: VolumeView::sample(),
+            findings: FindingsPage { findings: vec![], total: 0, next: None },
+            filter: FindingsFilter::default(),
+            jobs: vec![JobView::sample().report],
+            draft: String::new(),
+            viewer,
+        };
+        rendered(|| volume(all))
+    }
+
+    #[test]
+    fn it_shows_how_the_volume_stands() {
+        let html = page(Some(Viewer::sample()));
+        for needed in [
+            "Read-only",
+            "ext4 reported 1 error",
+            "12 files are missing",
+            "300 files, 93 %",
+            "offsite",
+            ">15<",
+        ] {
+            assert!(html.contains(needed), "{needed} in {html}");
+        }
+    }
+
+    #[test]
+    fn who_may_only_look_gets_no_forms_that_act() {
+        use salvor_domain::account::Role;
+        let viewer = Viewer { role: Role::Viewer, ..Viewer::sample() };
+        assert!(!page(Some(viewer)).contains("method=\"post\""));
+        assert!(page(Some(Viewer::sample())).contains("/console/do/set_mode"));
+    }
+}
