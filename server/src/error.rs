@@ -63,7 +63,9 @@ impl From<ModeRefused> for Error {
         let message = refused.to_string();
         match refused {
             ModeRefused::NoReason => Self::Invalid(message),
-            ModeRefused::GateClosed(points) => Self::Conflict { message, points },
+            ModeRefused::GateClosed(points) => {
+                Self::Conflict { message: "the gate back to normal is closed".to_owned(), points }
+            }
             ModeRefused::Already(_) | ModeRefused::NotThatWay { .. } => Self::conflict(message),
         }
     }
