@@ -10,6 +10,7 @@
 pub mod catalogue;
 pub mod findings;
 pub mod http;
+pub mod lookup;
 mod port;
 mod reach;
 pub mod service;

@@ -4,10 +4,11 @@ use chrono::TimeDelta;
 use http::{Method, StatusCode};
 use salvor::volumes::catalogue::{self, CatalogueRow};
 use salvor::volumes::findings::{self, NewFinding};
+use salvor::volumes::lookup::{self, OnDisk};
 use salvor::volumes::{service, store};
 use salvor_domain::account::Role;
 use salvor_domain::digest::Digest;
-use salvor_domain::finding::FindingKind;
+use salvor_domain::finding::{FindingKind, FindingState};
 use salvor_domain::path::FilePath;
 use salvor_domain::volume::FileState;
 use serde_json::{Value, json};
@@ -190,6 +191,31 @@ on_both_engines! {
         }
         let named = service::find_by_name(&app.core, "uploads", b"gone", 10).await.unwrap();
         assert_eq!(named, [path(b"gone"), path(b"anna/gone")]);
+    }
+
+    async fn a_file_is_looked_up_in_the_catalogue_and_on_the_volume(app: &TestApp) {
+        for name in [&b"good"[..], b"newer", b"differs", b"gone"] {
+            catalogued(app, name, 0b10).await;
+        }
+        found(app, b"gone", FindingKind::Missing).await;
+        let at = |seconds| std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        for (name, seconds) in [("good", 1), ("newer", 2), ("differs", 0), ("uploaded", 3)] {
+            app.write(format!("files/{name}"), b"0123456789");
+            let file = std::fs::File::options().write(true).open(app.path(format!("files/{name}"))).unwrap();
+            file.set_modified(at(seconds)).unwrap();
+        }
+        let paths: Vec<_> = [&b"uploaded"[..], b"good", b"newer", b"differs", b"gone"].map(path).to_vec();
+        let facts = lookup::look_up(&app.core, "uploads", &paths).await.unwrap();
+        let on_disk: Vec<_> = facts.iter().map(|facts| facts.on_disk.clone()).collect();
+        use OnDisk::{Absent, Differs, Good, Newer};
+        assert_eq!(on_disk, [Newer, Good, Newer, Differs, Absent]);
+        assert_eq!((facts[0].known.is_some(), facts[1].known.is_some()), (false, true));
+        assert_eq!(facts[4].holders, ["offsite"]);
+        assert_eq!(facts[4].findings, [(FindingKind::Missing, FindingState::Open)]);
+
+        std::fs::remove_dir_all(app.path("files")).unwrap();
+        let facts = lookup::look_up(&app.core, "uploads", &paths[..1]).await.unwrap();
+        assert!(matches!(facts[0].on_disk, OnDisk::Unknown(_)), "a volume that is gone has not lost its files: {facts:?}");
     }
 
     async fn a_copy_keeps_its_place_when_the_configuration_changes(app: &TestApp) {
