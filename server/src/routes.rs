@@ -13,16 +13,19 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 
 use crate::core::Core;
-use crate::http::{Answer, ApiProblem, AppState, access, feed, guard, idempotency, origin};
-use crate::{accounts, restore, volumes};
+use crate::http::{Answer, ApiProblem, AppState, access, feed, guard, idempotency, metrics, openapi, origin};
+use crate::{accounts, assets, restore, volumes};
 
 pub fn router(state: AppState) -> Router {
     let core = state.core.clone();
-    let css: Arc<str> = Arc::from("");
+    let css: Arc<str> = Arc::from(&*state.site.public_css_inline);
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
+        .route("/metrics", get(metrics::metrics))
+        .route("/api/v1/openapi.json", get(openapi::document))
         .route("/api/v1/events", get(feed::events))
+        .merge(assets::routes())
         .merge(accounts::http::routes())
         .merge(volumes::http::routes())
         .merge(restore::http::routes())
@@ -34,6 +37,7 @@ pub fn router(state: AppState) -> Router {
         .layer(middleware::from_fn_with_state(core.clone(), access::check))
         .layer(middleware::from_fn_with_state(core, origin::check))
         .layer(middleware::from_fn(guard::limit))
+        .layer(middleware::from_fn_with_state(state.stop.clone(), guard::end_streams))
         .layer(CatchPanicLayer::custom(guard::panicked))
         .layer(middleware::from_fn_with_state(css, guard::show_problems))
         .layer(middleware::from_fn(guard::protect))

@@ -36,6 +36,9 @@ pub async fn run(core: Core, _: Args) -> Result<ExitCode, CliError> {
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
     let state = AppState::open(core.clone(), stop.clone()).await?;
+    if let Some(notice) = state.site.notice() {
+        tracing::warn!("{notice}");
+    }
     tasks.spawn(state.feed.clone().run(core.clone(), stop.clone()));
     tasks.spawn(forget(core.clone(), stop.clone()));
     tasks.spawn(Worker::run(core.clone(), stop.clone()));

@@ -28,8 +28,6 @@ const EVERY: Duration = Duration::from_millis(500);
 const GRACE: TimeDelta = TimeDelta::seconds(2);
 const AT_ONCE: i64 = 500;
 const BUFFERED: usize = 1_024;
-/// Then the browser connects again, and is asked anew who it is.
-const LONGEST: Duration = Duration::from_secs(15 * 60);
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Where listeners subscribe.
@@ -96,7 +94,6 @@ pub struct Resume {
 pub async fn events(
     State(core): State<Core>,
     State(feed): State<Feed>,
-    State(stop): State<CancellationToken>,
     headers: HeaderMap,
     Query(resume): Query<Resume>,
 ) -> Answer<Sse<impl Stream<Item = Result<Message, Infallible>>>> {
@@ -118,13 +115,6 @@ pub async fn events(
         let event = listener.next().await?;
         Some((Ok(message(&event)), listener))
     });
-    let until = async move {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = tokio::time::sleep(LONGEST) => {}
-        }
-    };
-    let stream = futures_util::StreamExt::take_until(stream, until);
     Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("still here")))
 }
 

@@ -5,9 +5,11 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
+use futures_util::StreamExt;
 use http::header::{
     ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName,
     REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
@@ -15,6 +17,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, StatusCode};
 use salvor_app::document::{self, Look};
 use salvor_app::tickets::public::message_document;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::clock::random;
@@ -22,6 +25,7 @@ use crate::http::ApiProblem;
 
 /// For an answer to begin. Streams then go on for as long as they like.
 const TIME: Duration = Duration::from_secs(30);
+const LONGEST_STREAM: Duration = Duration::from_secs(15 * 60);
 pub const LARGEST_BODY: usize = 2 << 20;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -89,6 +93,19 @@ fn page_policy(nonce: &str) -> String {
          style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
          form-action 'self'; frame-ancestors 'none'"
     )
+}
+
+/// Event streams end when Salvor stops, and before they are so old that nobody knows any more who listens: browsers come
+/// back by themselves, and are asked anew.
+pub async fn end_streams(State(stop): State<CancellationToken>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    if !response.headers().get(CONTENT_TYPE).is_some_and(|value| value == "text/event-stream") {
+        return response;
+    }
+    let ends = async move {
+        stop.run_until_cancelled(tokio::time::sleep(LONGEST_STREAM)).await;
+    };
+    response.map(|body| Body::from_stream(body.into_data_stream().take_until(Box::pin(ends))))
 }
 
 /// On time and size. A body that does not say its length is cut off while it is read.

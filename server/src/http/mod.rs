@@ -9,6 +9,8 @@ pub mod extract;
 pub mod feed;
 pub mod guard;
 pub mod idempotency;
+pub mod metrics;
+pub mod openapi;
 pub mod origin;
 pub mod permissions;
 pub mod problem;

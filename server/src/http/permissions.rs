@@ -83,7 +83,6 @@ pub const TABLE: &[Row] = &[
     (Method::PUT, "/api/v1/volumes/{name}/mode", Session(Permission::SetMode)),
     (Method::GET, "/api/v1/volumes/{name}/findings", VIEW),
     (Method::POST, "/api/v1/volumes/{name}/tombstones", Session(Permission::MarkDeleted)),
-    (Method::GET, "/api/v1/live", VIEW),
     (Method::POST, "/api/v1/jobs", JOBS),
     (Method::GET, "/api/v1/jobs", VIEW),
     (Method::GET, "/api/v1/jobs/{id}", VIEW),

@@ -6,6 +6,7 @@ use axum::extract::FromRef;
 use tokio_util::sync::CancellationToken;
 
 use crate::accounts::limits::Attempts;
+use crate::assets::Site;
 use crate::core::Core;
 use crate::error::Result;
 use crate::http::feed::Feed;
@@ -18,6 +19,8 @@ pub struct AppState {
     pub attempts: Arc<Attempts>,
     /// New events as they come.
     pub feed: Feed,
+    /// The browser's half.
+    pub site: Arc<Site>,
     /// Cancelled when the server stops: streams end then.
     pub stop: CancellationToken,
 }
@@ -25,6 +28,7 @@ pub struct AppState {
 impl AppState {
     pub async fn open(core: Core, stop: CancellationToken) -> Result<Self> {
         let feed = Feed::open(&core).await?;
-        Ok(Self { core, attempts: Arc::default(), feed, stop })
+        let site = Arc::new(Site::embedded());
+        Ok(Self { core, attempts: Arc::default(), feed, site, stop })
     }
 }

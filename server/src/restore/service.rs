@@ -140,6 +140,11 @@ pub async fn jobs(core: &Core, volume: Option<&str>, active: bool, limit: u32) -
     Ok(reports)
 }
 
+/// How many jobs there are, by the word of their state: for monitoring.
+pub async fn counts(core: &Core) -> Result<Vec<(String, i64)>> {
+    Ok(store::counts(&mut core.db.read().await?).await?)
+}
+
 pub async fn job(core: &Core, id: JobId) -> Result<JobReport> {
     let mut tx = core.db.read().await?;
     let job = store::job(&mut tx, id).await?.ok_or_else(|| no_such_job(id))?;

@@ -165,4 +165,35 @@ on_both_engines! {
         app.state.stop.cancel();
         assert_eq!(all.rest().await, "", "a stop ends the streams");
     }
+
+    async fn a_repeated_call_is_answered_and_not_done_again(app: &TestApp) {
+        let token = app.token(Role::Operator).await;
+        let call = async |key: &str, body: &str| {
+            let request = Request::post("/api/v1/volumes/uploads/tombstones")
+                .header(AUTHORIZATION, format!("Bearer {token}"))
+                .header("content-type", "application/json")
+                .header("idempotency-key", key);
+            app.send(request.body(body.to_owned().into()).unwrap()).await
+        };
+        let first = call("k1", r#"{"path": "rose/a.jpg"}"#).await;
+        let again = call("k1", r#"{"path": "rose/a.jpg"}"#).await;
+        assert_eq!((first.status, &first.body), (again.status, &again.body));
+        assert_eq!((first.header("idempotency-replayed"), again.header("idempotency-replayed")), ("", "true"));
+        let other = call("k1", r#"{"path": "rose/b.jpg"}"#).await.problem(422);
+        assert!(other["detail"].as_str().unwrap().contains("new key"), "{other}");
+        call("", "{}").await.problem(422);
+        app.advance(chrono::TimeDelta::hours(25));
+        assert_eq!(call("k1", r#"{"path": "rose/b.jpg"}"#).await.header("idempotency-replayed"), "");
+    }
+
+    async fn figures_for_monitoring(app: &TestApp) {
+        let token = app.token(Role::Viewer).await;
+        let page = app.get_as(&token, "/metrics").await;
+        assert_eq!(page.status, 200);
+        assert!(page.header("content-type").starts_with("application/openmetrics-text"));
+        for line in ["salvor_volume_files{volume=\"uploads\"} 0", "salvor_volume_mode{volume=\"uploads\",salvor_volume_mode=\"normal\"} 1"] {
+            assert!(page.text().contains(line), "{line} is not in {}", page.text());
+        }
+        assert!(page.text().ends_with("# EOF\n"));
+    }
 }
