@@ -3,6 +3,7 @@
 //! Results go to stdout; progress and the log to stderr. The exit code is part of the contract: 0 all well, 1 it
 //! finished and something is wrong, 2 wrong usage or configuration, 3 it could not run.
 
+mod demo;
 mod job;
 mod jobs;
 mod mode;
@@ -47,6 +48,7 @@ enum Command {
     Restore(jobs::RestoreArgs),
     #[command(subcommand)]
     Job(job::Args),
+    Demo(demo::Args),
     #[command(subcommand)]
     User(user::Args),
     #[command(subcommand)]
@@ -73,7 +75,11 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<ExitCode, CliError> {
-    let config = Config::load(cli.config.as_deref(), environment())?;
+    let config = match &cli.command {
+        // The demonstration brings its own.
+        Command::Demo(args) => args.config()?,
+        _ => Config::load(cli.config.as_deref(), environment())?,
+    };
     match cli.command {
         Command::Serve(args) => serve::run(open(config).await?, args).await,
         Command::Mode(args) => mode::run(open(config).await?, args).await,
@@ -81,6 +87,7 @@ async fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Check(args) => jobs::check(open(config).await?, args).await,
         Command::Restore(args) => jobs::restore(open(config).await?, args).await,
         Command::Job(args) => job::run(open(config).await?, args).await,
+        Command::Demo(args) => demo::run(open(config).await?, args).await,
         Command::User(args) => user::run(open(config).await?, args).await,
         Command::Token(args) => token::run(open(config).await?, args).await,
     }
