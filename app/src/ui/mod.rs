@@ -18,7 +18,7 @@ pub use badge::{Badge, Tone};
 pub use figure::{Bar, Figure};
 pub use form::{Confirm, Field, Hidden, PostForm, Submit};
 pub use page::{Empty, Heading, loaded};
-pub use time::{When, age};
+pub use time::{RenderedAt, When, age};
 
 /// A view's HTML without the marks that leptos leaves between texts.
 #[cfg(test)]

@@ -40,6 +40,7 @@ pub fn LiveJob(view: JobView, may_control: bool) -> impl IntoView {
     let state = Memo::new(move |_| report.with(|report| (report.state.clone(), words::can_retry(report))));
     let plan = Memo::new(move |_| report.with(|report| report.plan.clone()));
     let failures = Memo::new(move |_| report.with(|report| (report.failures.clone(), report.files.failed)));
+    let is_going = Memo::new(move |_| !report.with(words::has_ended));
     let announcement = Memo::new(move |_| report.with(words::announcement));
     view! {
         <p class="visually-hidden" aria-live="polite">
@@ -48,12 +49,12 @@ pub fn LiveJob(view: JobView, may_control: bool) -> impl IntoView {
         {move || report.with(head)}
         {move || may_control.then(|| state.with(|(state, can_retry)| buttons(&id, state, *can_retry)))}
         {move || report.with(figures)}
+        {move || is_going.get().then(|| view! { <LiveMark line=line.into() /> })}
         {move || view! { <RateChart samples=samples.get() /> }}
         {move || plan.with(|plan| plan.as_ref().map(planned))}
         {move || report.with(sources)}
         {move || failures.with(|(failures, total)| failed(failures, *total))}
         {move || log.with(|log| logged(log))}
-        {move || (!report.with(words::has_ended)).then(|| view! { <LiveMark line=line.into() /> })}
     }
 }
 
@@ -169,9 +170,9 @@ fn of(done: String, total: u64, show: impl Fn(u64) -> String) -> String {
 
 fn planned(plan: &Plan) -> impl IntoView + use<> {
     let notes = [
-        (plan.in_place, "already in place"),
-        (plan.newer, "newer on the volume: kept as they are"),
-        (plan.tombstoned, "deleted by their owners: not brought back"),
+        (plan.in_place, "Already in place"),
+        (plan.newer, "Newer on the volume, kept"),
+        (plan.tombstoned, "Deleted by their owners, not brought back"),
     ];
     let notes: Vec<_> = notes
         .into_iter()

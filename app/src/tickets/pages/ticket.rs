@@ -118,9 +118,12 @@ fn lines(lines: &[LineView]) -> AnyView {
 
 fn line(line: &LineView) -> impl IntoView + use<> {
     let (tone, word) = badge::line(line.state);
-    let job = line.job.as_ref().map(|job| {
-        view! { <a href=String::from(Address::console(&["jobs", job]))>"The restore"</a> }
-    });
+    let job = match &line.job {
+        Some(job) => {
+            view! { <a href=String::from(Address::console(&["jobs", job]))>"The restore"</a> }.into_any()
+        }
+        None => view! { <span class="muted">"none"</span> }.into_any(),
+    };
     let file = line.path.as_ref().map(|path| {
         let volume = line.volume.clone().unwrap_or_default();
         view! { <p class="muted">{format!("{volume}: {path}")}</p> }

@@ -144,8 +144,7 @@ fn volume_row(volume: &VolumeView) -> impl IntoView + use<> {
                 {known_losses(volume)}
             </td>
             <td data-label="Files" class="number">
-                {units::count(volume.files)}
-                <span class="muted">{format!(" · {}", units::bytes(volume.bytes))}</span>
+                {format!("{} · {}", units::count(volume.files), units::bytes(volume.bytes))}
             </td>
             <td data-label="Protected">
                 <WhenOr at=volume.protected_at otherwise="never" />
