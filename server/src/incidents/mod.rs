@@ -1,10 +1,19 @@
 //! Components, incidents and what the public is shown of them.
 //!
 //! `service` is the port: components, incidents and their updates, in transactions that record their events. `board`
-//! keeps the public pages ready as bytes, so that no public request touches the database (promise I8). `statuspage`
-//! says the same in the Statuspage v2 contract. Nothing here sends anything to anybody.
+//! keeps the public documents ready as bytes, so that no public request touches the database (promise I8): `view` reads
+//! the facts, `render` makes the documents (`statuspage` and `feed` are two of them), `page` packs and answers them.
+//! Nothing here sends anything to anybody.
 
+pub mod board;
+mod feed;
+pub mod http;
+pub mod page;
+pub mod render;
 pub mod service;
+mod statuspage;
 mod store;
+pub mod view;
 
+pub use board::Board;
 pub use service::Incidents;

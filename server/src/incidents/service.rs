@@ -16,11 +16,13 @@ use salvor_domain::event::EventKind;
 use salvor_domain::ids::{ComponentId, IncidentId};
 use salvor_domain::incident::{ComponentStatus, IncidentStatus, Standing, impact_of};
 
+use super::board::Board;
 use super::store::{self, Choice};
 use crate::core::Core;
 use crate::database::Tx;
 use crate::error::{Error, Result};
 use crate::events;
+use crate::volumes::service::require;
 
 /// The longest name of an incident or component, in bytes.
 pub const MAX_NAME_BYTES: usize = 200;
@@ -31,11 +33,19 @@ const MAX_LISTED: u32 = 200;
 #[derive(Clone)]
 pub struct Incidents {
     core: Core,
+    /// Where there is one in this process, it shows at once what was written here.
+    board: Option<Board>,
 }
 
 impl Incidents {
-    pub fn new(core: Core) -> Self {
-        Self { core }
+    pub fn new(core: Core, board: Option<Board>) -> Self {
+        Self { core, board }
+    }
+
+    fn published(&self) {
+        if let Some(board) = &self.board {
+            board.nudge();
+        }
     }
 
     async fn read(&self, choice: Choice) -> Result<Vec<IncidentView>> {
@@ -49,7 +59,7 @@ impl Incidents {
     }
 
     async fn add(&self, actor: &Actor, new: NewComponent) -> Result<ComponentView> {
-        may_write(actor)?;
+        require(actor, Permission::WriteIncidents)?;
         let name = within("name", &new.name, MAX_NAME_BYTES)?;
         let group = optional("group", new.group.as_deref(), MAX_NAME_BYTES)?;
         let description = optional("description", new.description.as_deref(), MAX_BODY_BYTES)?;
@@ -71,12 +81,12 @@ impl Incidents {
         let summary = format!("The component \"{}\" was added.", component.name);
         events::record(&mut tx, now, actor, EventKind::ComponentAdded, component.id, &summary).await?;
         tx.commit().await?;
-        self.core.nudge.notify_waiters();
+        self.published();
         Ok(component)
     }
 
     async fn open_incident(&self, actor: &Actor, new: NewIncident) -> Result<IncidentView> {
-        may_write(actor)?;
+        require(actor, Permission::WriteIncidents)?;
         let name = within("name", &new.name, MAX_NAME_BYTES)?;
         let body = within("body", &new.body, MAX_BODY_BYTES)?;
         if let Some(volume) = &new.volume
@@ -112,12 +122,12 @@ impl Incidents {
         let update = self.draft(actor, new.status, body, now);
         post(&mut tx, actor, id, update, &new.components).await?;
         tx.commit().await?;
-        self.core.nudge.notify_waiters();
+        self.published();
         self.find(id).await
     }
 
     async fn post_update(&self, actor: &Actor, id: IncidentId, new: NewUpdate) -> Result<IncidentView> {
-        may_write(actor)?;
+        require(actor, Permission::WriteIncidents)?;
         let body = within("body", &new.body, MAX_BODY_BYTES)?;
         let now = self.core.clock.now();
         let mut tx = self.core.db.begin().await?;
@@ -139,7 +149,7 @@ impl Incidents {
         let summary = format!("Incident updated: {}.", new.status.label().to_lowercase());
         events::record(&mut tx, now, actor, EventKind::IncidentUpdated, id, &summary).await?;
         tx.commit().await?;
-        self.core.nudge.notify_waiters();
+        self.published();
         self.find(id).await
     }
 
@@ -276,18 +286,6 @@ pub fn full_name(component: &ComponentView) -> String {
     match &component.group {
         Some(group) => format!("{group} - {}", component.name),
         None => component.name.clone(),
-    }
-}
-
-fn may_write(actor: &Actor) -> Result<()> {
-    match actor.may(Permission::WriteIncidents) {
-        true => Ok(()),
-        false => Err(Error::Forbidden(format!(
-            "Incidents and components are written by a {} or above; {} is a {}.",
-            Permission::WriteIncidents.least_role(),
-            actor.name,
-            actor.role
-        ))),
     }
 }
 

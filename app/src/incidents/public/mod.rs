@@ -48,6 +48,15 @@ pub fn version(view: &StatusView) -> String {
 
 /// `/`
 pub fn status_document(look: &Look, view: &StatusView) -> String {
+    status_page(look, view, false)
+}
+
+/// `/`, when the facts have not been read anew for a while: it says so, without JavaScript too.
+pub fn stale_status_document(look: &Look, view: &StatusView) -> String {
+    status_page(look, view, true)
+}
+
+fn status_page(look: &Look, view: &StatusView, stale: bool) -> String {
     let (_, words) = standing(view);
     let page = Page {
         name: view.page_name.clone(),
@@ -57,7 +66,7 @@ pub fn status_document(look: &Look, view: &StatusView) -> String {
         refresh_seconds: (!view.open.is_empty()).then_some(60),
         noindex: false,
     };
-    document(look, page, || status::main(view))
+    document(look, page, || status::main(view, stale))
 }
 
 /// `/incidents/{id}`

@@ -11,14 +11,15 @@ use crate::incidents::port::{IncidentView, StatusView};
 /// Older incidents are in the history.
 const PAST_DAYS: i64 = 7;
 
-pub(super) fn main(view: &StatusView) -> AnyView {
+pub(super) fn main(view: &StatusView, stale: bool) -> AnyView {
+    let hidden = (!stale).then_some("");
     let (as_of, version) = (view.as_of.to_rfc3339(), version(view));
     view! {
         <main id="main" class="wrap stack" data-live="/live/status" data-version=version data-as-of=as_of>
             <div>
                 {banner(view)}
-                <p id="stale" class="stale alert" data-tone="warn" role="status" hidden="">
-                    "What you see is more than two minutes old: newer facts could not be loaded. This page keeps trying."
+                <p id="stale" class="stale alert" data-tone="warn" role="status" hidden=hidden>
+                    "What you see is more than a minute old: newer facts could not be loaded. This page keeps trying."
                 </p>
             </div>
             <div id="open" class="stack" data-part="">{open(view)}{others(view)}</div>
