@@ -17,4 +17,5 @@ pub mod http;
 pub mod incidents;
 pub mod restore;
 pub mod routes;
+pub mod tickets;
 pub mod volumes;

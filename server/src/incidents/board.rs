@@ -158,7 +158,9 @@ impl Board {
             });
             board.show(next, false);
         });
-        shown.await.map_err(|error| crate::error::Error::Internal(format!("rendering the status page: {error}")))
+        shown
+            .await
+            .map_err(|error| crate::error::Error::Internal(format!("rendering the status page: {error}")))
     }
 
     /// Puts a view up: every document if its words changed, else those that move.
@@ -172,7 +174,9 @@ impl Board {
         for document in documents {
             match Page::new(document.kind, document.content) {
                 Ok(page) => drop(pages.insert(document.path, Arc::new(page))),
-                Err(error) => tracing::error!(%error, path = document.path, "a public page could not be packed"),
+                Err(error) => {
+                    tracing::error!(%error, path = document.path, "a public page could not be packed")
+                }
             }
         }
         let live = serde_json::to_string(&LiveStatus::of(&view)).unwrap_or_default().into();

@@ -81,7 +81,10 @@ async fn live(State(board): State<Board>) -> Response {
     match board.readers().try_acquire_owned() {
         Ok(place) => {
             let events = Sse::new(live_events(board, place)).keep_alive(KeepAlive::new().interval(HEARTBEAT));
-            ([(CACHE_CONTROL, "no-store"), (http::HeaderName::from_static("x-accel-buffering"), "no")], events)
+            (
+                [(CACHE_CONTROL, "no-store"), (http::HeaderName::from_static("x-accel-buffering"), "no")],
+                events,
+            )
                 .into_response()
         }
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "60")]).into_response(),

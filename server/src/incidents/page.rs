@@ -49,8 +49,7 @@ impl Page {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         gzip.write_all(&content)?;
         let mut brotli = Vec::new();
-        let mut compressor =
-            brotli::CompressorWriter::new(&mut brotli, 4096, BROTLI_QUALITY, BROTLI_WINDOW);
+        let mut compressor = brotli::CompressorWriter::new(&mut brotli, 4096, BROTLI_QUALITY, BROTLI_WINDOW);
         compressor.write_all(&content)?;
         compressor.flush()?;
         drop(compressor);

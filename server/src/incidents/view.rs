@@ -26,7 +26,8 @@ pub async fn status(core: &Core, now: DateTime<Utc>) -> Result<StatusView> {
     let components = store::components(&mut tx).await?;
     let incidents = store::incidents(&mut tx, &Choice { id: None, open_only: false, limit: KEPT }).await?;
     drop(tx);
-    let (open, past): (Vec<_>, Vec<_>) = incidents.into_iter().partition(|incident| incident.status.is_open());
+    let (open, past): (Vec<_>, Vec<_>) =
+        incidents.into_iter().partition(|incident| incident.status.is_open());
     let volumes: BTreeSet<_> = open.iter().filter_map(|incident| incident.volume.clone()).collect();
     let mut restores = Vec::new();
     for volume in volumes {
