@@ -4,8 +4,6 @@
 //! forgotten by a guard. From the outside in: a line in the log, headers, pages for problems, panics, limits, other
 //! sites' requests refused, the permission table, repeated calls, the handler.
 
-use std::sync::Arc;
-
 use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::get;
 use axum::{Router, middleware};
@@ -14,11 +12,12 @@ use tower_http::limit::RequestBodyLimitLayer;
 
 use crate::core::Core;
 use crate::http::{Answer, ApiProblem, AppState, access, feed, guard, idempotency, metrics, openapi, origin};
-use crate::{accounts, assets, restore, volumes};
+use crate::{accounts, assets, incidents, restore, tickets, volumes};
 
 pub fn router(state: AppState) -> Router {
     let core = state.core.clone();
     let css: Arc<str> = Arc::from(&*state.site.public_css_inline);
+    let desk = state.tickets.clone();
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
@@ -29,6 +28,10 @@ pub fn router(state: AppState) -> Router {
         .merge(accounts::http::routes())
         .merge(volumes::http::routes())
         .merge(restore::http::routes())
+        .merge(incidents::http::public_routes(state.board.clone()))
+        .merge(incidents::http::api_routes(state.incidents.clone()))
+        .merge(tickets::pages::routes(desk.clone(), &css))
+        .merge(tickets::http::routes(desk))
         .fallback(async || ApiProblem::not_found())
         .method_not_allowed_fallback(async || ApiProblem::method_not_allowed())
         .layer(DefaultBodyLimit::disable())

@@ -40,6 +40,8 @@ pub async fn run(core: Core, _: Args) -> Result<ExitCode, CliError> {
         tracing::warn!("{notice}");
     }
     tasks.spawn(state.feed.clone().run(core.clone(), stop.clone()));
+    tasks.spawn(state.board.clone().run(core.clone()));
+    tasks.spawn(state.tickets.clone().run(stop.clone()));
     tasks.spawn(forget(core.clone(), stop.clone()));
     tasks.spawn(Worker::run(core.clone(), stop.clone()));
     tasks.spawn(stop_on_signal(stop.clone()));

@@ -10,6 +10,8 @@ use crate::assets::Site;
 use crate::core::Core;
 use crate::error::Result;
 use crate::http::feed::Feed;
+use crate::incidents::{Board, Incidents};
+use crate::tickets::Tickets;
 
 /// Cheap to clone; handlers take the part that they need, such as `State<Core>`.
 #[derive(Clone, FromRef)]
@@ -21,6 +23,10 @@ pub struct AppState {
     pub feed: Feed,
     /// The browser's half.
     pub site: Arc<Site>,
+    /// The public pages, ready to be served.
+    pub board: Board,
+    pub incidents: Incidents,
+    pub tickets: Tickets,
     /// Cancelled when the server stops: streams end then.
     pub stop: CancellationToken,
 }
@@ -29,6 +35,9 @@ impl AppState {
     pub async fn open(core: Core, stop: CancellationToken) -> Result<Self> {
         let feed = Feed::open(&core).await?;
         let site = Arc::new(Site::embedded());
-        Ok(Self { core, attempts: Arc::default(), feed, site, stop })
+        let board = Board::new(&core, &*site.public_css_inline, stop.clone());
+        let incidents = Incidents::new(core.clone(), Some(board.clone()));
+        let tickets = Tickets::new(core.clone());
+        Ok(Self { core, attempts: Arc::default(), feed, site, board, incidents, tickets, stop })
     }
 }

@@ -7,7 +7,7 @@ use http::StatusCode;
 use salvor_app::tickets::port::{NewTicket, Submitted, TicketView, TicketsFilter, TicketsPort};
 
 use super::Tickets;
-use super::pages::Asker;
+use crate::http::client::ClientAddress;
 use crate::http::{Answer, Caller, Json, Path, Query};
 
 pub fn routes<S>(tickets: Tickets) -> Router<S>
@@ -25,7 +25,7 @@ where
 
 async fn submit(
     State(tickets): State<Tickets>,
-    Asker(address): Asker,
+    ClientAddress(address): ClientAddress,
     Json(ticket): Json<NewTicket>,
 ) -> Answer<(StatusCode, Json<Submitted>)> {
     Ok((StatusCode::CREATED, Json(tickets.submit(&address, ticket).await?)))

@@ -3,17 +3,14 @@
 //! Invariants: nothing that was typed is lost to an error; no page of a ticket is kept by a cache, found by a search
 //! engine, or named to another server.
 
-use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::rejection::FormRejection;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Form, FromRef, FromRequestParts, Path, RawQuery, State};
+use axum::extract::{DefaultBodyLimit, Form, Path, RawQuery, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY};
-use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
 use salvor_app::document::{Look, content_security_policy};
 use salvor_app::problem::Problem;
@@ -24,6 +21,7 @@ use salvor_app::tickets::public::{
 
 use super::Tickets;
 use super::service::NotTaken;
+use crate::http::client::ClientAddress;
 
 /// The longest form: five hundred long addresses, percent-encoded, and a text.
 const FORM_BYTES: usize = 4 << 20;
@@ -33,12 +31,6 @@ const FORM_BYTES: usize = 4 << 20;
 struct Desk {
     tickets: Tickets,
     look: Arc<(String, HeaderValue)>,
-}
-
-impl FromRef<Desk> for Tickets {
-    fn from_ref(desk: &Desk) -> Self {
-        desk.tickets.clone()
-    }
 }
 
 impl Desk {
@@ -63,37 +55,6 @@ where
         .layer(DefaultBodyLimit::max(FORM_BYTES))
         .layer(middleware::map_response_with_state(desk.clone(), discreet))
         .with_state(desk)
-}
-
-/// The address that asks, for the limit. Behind a proxy on this machine: the one that the proxy names.
-pub struct Asker(pub String);
-
-impl<S: Sync> FromRequestParts<S> for Asker {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
-        let named = || {
-            let last = parts.headers.get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?;
-            last.rsplit(',').next()?.trim().parse::<IpAddr>().ok()
-        };
-        let address = match peer {
-            Some(peer) if !peer.is_loopback() => Some(peer),
-            local => named().or(local),
-        };
-        Ok(Self(address.map_or("unknown".to_owned(), limited_by)))
-    }
-}
-
-/// Whoever has an IPv6 address has 2^64 of them.
-fn limited_by(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-        }
-    }
 }
 
 async fn discreet(State(desk): State<Desk>, mut response: Response) -> Response {
@@ -126,7 +87,7 @@ struct ReportFields {
 
 async fn report(
     State(desk): State<Desk>,
-    Asker(address): Asker,
+    ClientAddress(address): ClientAddress,
     fields: Result<Form<ReportFields>, FormRejection>,
 ) -> Response {
     let fields = match fields {
@@ -241,16 +202,4 @@ fn message(desk: &Desk, status: StatusCode, title: &str, text: &str) -> Response
 
 fn status(problem: &Problem) -> StatusCode {
     StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_ipv6_network_is_one_address() {
-        let limited = |text: &str| limited_by(text.parse().unwrap());
-        assert_eq!(limited("2001:db8:1:2:3:4:5:6"), limited("2001:db8:1:2::1"));
-        assert_eq!(limited("192.0.2.7"), "192.0.2.7");
-    }
 }

@@ -6,6 +6,7 @@ mod support;
 
 mod accounts;
 mod http;
+mod incidents;
 mod jobs;
 mod tidy;
 mod volumes;
