@@ -4,6 +4,8 @@
 //! forgotten by a guard. From the outside in: a line in the log, headers, pages for problems, panics, limits, other
 //! sites' requests refused, the permission table, repeated calls, the handler.
 
+use std::sync::Arc;
+
 use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::get;
 use axum::{Router, middleware};
