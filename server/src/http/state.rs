@@ -36,7 +36,7 @@ impl AppState {
         let feed = Feed::open(&core).await?;
         let site = Arc::new(Site::embedded());
         let board = Board::new(&core, &*site.public_css_inline, stop.clone());
-        let incidents = Incidents::new(core.clone(), Some(board.clone()));
+        let incidents = Incidents::new(core.clone()).with_board(board.clone());
         let tickets = Tickets::new(core.clone());
         Ok(Self { core, attempts: Arc::default(), feed, site, board, incidents, tickets, stop })
     }

@@ -38,8 +38,12 @@ pub struct Incidents {
 }
 
 impl Incidents {
-    pub fn new(core: Core, board: Option<Board>) -> Self {
-        Self { core, board }
+    pub fn new(core: Core) -> Self {
+        Self { core, board: None }
+    }
+
+    pub fn with_board(self, board: Board) -> Self {
+        Self { board: Some(board), ..self }
     }
 
     fn published(&self) {
