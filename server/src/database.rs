@@ -1,7 +1,7 @@
 //! One schema, two engines. What truly differs between SQLite and PostgreSQL is in this file.
 //!
-//! [`Db`] and [`Tx`] are enums over the two; the macros [`execute!`], [`fetch_all!`], [`fetch_optional!`], [`fetch_one!`]
-//! and [`scalar!`] run one query on either, written once with `$1` placeholders and native chrono, bool and JSON types
+//! [`Db`] and [`Tx`] are enums over the two; the macros [`execute!`], [`fetch_all!`], [`fetch_optional!`] and
+//! [`scalar!`] run one query on either, written once with `$1` placeholders and native chrono, bool and JSON types
 //! ([`on!`] is for what they do not cover). All SQL of a slice is in that slice's `store.rs`, as
 //! free functions on a [`Tx`]; the service begins and commits.
 //!
@@ -93,13 +93,6 @@ macro_rules! fetch_optional {
     };
 }
 pub(crate) use fetch_optional;
-
-macro_rules! fetch_one {
-    ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
-        $crate::database::on!($tx, |c| sqlx::query_as::<_, $row>($sql)$(.bind($bind))*.fetch_one(c).await)
-    };
-}
-pub(crate) use fetch_one;
 
 /// The first column of the only row.
 macro_rules! scalar {

@@ -91,11 +91,6 @@ pub async fn with_sizes(tx: &mut Tx, volume_id: i64, sizes: &[u64]) -> sqlx::Res
     Ok(found)
 }
 
-/// All files of this size: where an orphan may belong.
-pub async fn with_size(tx: &mut Tx, volume_id: i64, size: u64) -> sqlx::Result<Vec<CatalogueRow>> {
-    with_sizes(tx, volume_id, &[size]).await
-}
-
 /// Files whose path is `name`, or ends with `/name`; an exact match first. For a customer who gives only a name.
 pub async fn find_by_name(
     tx: &mut Tx,
@@ -230,18 +225,6 @@ pub async fn figures(tx: &mut Tx, volume_id: i64, bits: &[u8]) -> sqlx::Result<F
     let mut amounts =
         row.chunks_exact(2).map(|pair| Amount { files: from_sql(pair[0]), bytes: from_sql(pair[1]) });
     Ok(Figures { all: amounts.next().unwrap_or_default(), held: amounts.collect() })
-}
-
-/// Files and bytes in the catalogue, without tombstones.
-pub async fn totals(tx: &mut Tx, volume_id: i64) -> sqlx::Result<(u64, u64)> {
-    let Amount { files, bytes } = figures(tx, volume_id, &[]).await?.all;
-    Ok((files, bytes))
-}
-
-/// Files and bytes that the copy with this bit holds, without tombstones.
-pub async fn held_by(tx: &mut Tx, volume_id: i64, bit: u8) -> sqlx::Result<(u64, u64)> {
-    let held = figures(tx, volume_id, &[bit]).await?.held;
-    Ok(held.first().map_or((0, 0), |amount| (amount.files, amount.bytes)))
 }
 
 fn code(state: FileState) -> i64 {

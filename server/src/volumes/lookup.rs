@@ -59,7 +59,7 @@ pub async fn look_up(core: &Core, volume: &str, paths: &[FilePath]) -> Result<Ve
             .filter(|(of, ..)| *of == path)
             .map(|&(_, kind, state)| (kind, state))
             .collect(),
-        holders: known.iter().flat_map(|row| holders(row)).collect(),
+        holders: known.iter().flat_map(holders).collect(),
         path,
         known,
         on_disk,

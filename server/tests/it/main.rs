@@ -1,6 +1,12 @@
 //! The one integration-test binary. Everything that touches the database runs on SQLite and, where the variable
 //! SALVOR_TEST_POSTGRES names a server (`postgres://user@host:port/postgres`), on PostgreSQL as well.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "in a test a panic is the answer, also in what stands beside the functions marked as one"
+)]
+
 #[macro_use]
 mod support;
 
