@@ -37,6 +37,8 @@ pub enum Args {
     Retry(OneArgs),
     /// Let a plan that waits be carried out
     Approve(OneArgs),
+    /// Work on a job here until it ends, beside any running `salvor serve`
+    Work(OneArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -53,24 +55,33 @@ pub struct OneArgs {
 pub async fn run(core: Core, args: Args) -> Result<ExitCode, CliError> {
     let (control, one) = match args {
         Args::List { volume, active, json } => return list(&core, volume.as_deref(), active, json).await,
-        Args::Show(one) => (None, one),
-        Args::Pause(one) => (Some(JobControl::Pause), one),
-        Args::Resume(one) => (Some(JobControl::Resume), one),
-        Args::Cancel(one) => (Some(JobControl::Cancel), one),
-        Args::Retry(one) => (Some(JobControl::Retry), one),
-        Args::Approve(one) => (Some(JobControl::Approve), one),
+        Args::Show(one) => return tell(&core, parsed(&one.id)?, one.json).await,
+        Args::Work(one) => return work_on(&core, parsed(&one.id)?, one.json).await,
+        Args::Pause(one) => (JobControl::Pause, one),
+        Args::Resume(one) => (JobControl::Resume, one),
+        Args::Cancel(one) => (JobControl::Cancel, one),
+        Args::Retry(one) => (JobControl::Retry, one),
+        Args::Approve(one) => (JobControl::Approve, one),
     };
-    let id: JobId = one.id.parse().map_err(|why| CliError::Usage(format!("{why}")))?;
-    let Some(control) = control else { return tell(&core, id, one.json).await };
+    let id = parsed(&one.id)?;
     service::control(&core, &actor(), id, control).await?;
     let goes_on = matches!(control, JobControl::Resume | JobControl::Retry | JobControl::Approve);
     if goes_on && !one.detach {
-        work(&core, id).await?;
-        let report = service::job(&core, id).await?;
-        tell(&core, id, one.json).await?;
-        return Ok(ExitCode::from(report.exit_code()));
+        return work_on(&core, id, one.json).await;
     }
     tell(&core, id, one.json).await
+}
+
+fn parsed(id: &str) -> Result<JobId, CliError> {
+    id.parse().map_err(|why| CliError::Usage(format!("{why}")))
+}
+
+/// Works on a job until it ends; the exit code says how it ended.
+async fn work_on(core: &Core, id: JobId, json: bool) -> Result<ExitCode, CliError> {
+    work(core, id).await?;
+    let report = service::job(core, id).await?;
+    tell(core, id, json).await?;
+    Ok(ExitCode::from(report.exit_code()))
 }
 
 /// Says how a job is. That it was told is success, whatever is told.

@@ -60,7 +60,7 @@ pub async fn report(tx: &mut Tx, job: Job, now: DateTime<Utc>) -> sqlx::Result<J
 /// `restored 96 of 96 files (2.9 MB) in 3 s`
 pub fn sentence(report: &JobReport) -> String {
     if report.dry_run {
-        return format!("planned in {}; nothing was moved", units::duration(report.seconds));
+        return format!("planned in {}; nothing was moved", took(report.seconds));
     }
     let verb = match report.kind {
         JobKind::Check => "checked",
@@ -73,7 +73,7 @@ pub fn sentence(report: &JobReport) -> String {
     if report.bytes.done > 0 {
         text.push_str(&format!(" ({})", units::bytes(report.bytes.done)));
     }
-    text.push_str(&format!(" in {}", units::duration(report.seconds)));
+    text.push_str(&format!(" in {}", took(report.seconds)));
     if files.failed > 0 {
         text.push_str(&format!("; {} failed", units::count(files.failed)));
     }
@@ -87,6 +87,11 @@ pub fn sentence(report: &JobReport) -> String {
         text.push_str("; nothing is wrong");
     }
     text
+}
+
+/// Short times with a decimal: 0.4 s is not 0 s.
+fn took(seconds: f64) -> String {
+    if seconds < 9.95 { format!("{seconds:.1} s") } else { units::duration(seconds) }
 }
 
 /// `12 missing, 3 corrupt`

@@ -440,4 +440,85 @@ on_both_engines! {
         assert_eq!((report.exit_code(), report.files.done), (0, 40), "{report:#?}");
         assert!(report.seconds < 11.0, "the time while nobody worked does not count: {}", report.seconds);
     }
+
+    async fn the_api_starts_watches_and_controls_jobs(app: &TestApp) {
+        fill(app);
+        let token = app.token(Role::Operator).await;
+        let body = serde_json::json!({ "kind": "protect", "volume": "uploads" });
+        let started = app.post_as(&token, "/api/v1/jobs", body.clone()).await;
+        assert_eq!(started.status, 201, "{}", started.text());
+        let id: JobId = started.json()["job"].as_str().unwrap().parse().unwrap();
+        app.post_as(&token, "/api/v1/jobs", body.clone()).await.problem(409);
+        let viewer = app.token(Role::Viewer).await;
+        app.post_as(&viewer, "/api/v1/jobs", body).await.problem(403);
+        let wrong = serde_json::json!({ "kind": "protect", "volume": "nope" });
+        app.post_as(&token, "/api/v1/jobs", wrong).await.problem(404);
+        app.get_as(&token, "/api/v1/jobs/17").await.problem(404);
+        let path = format!("/api/v1/jobs/{id}");
+        assert_eq!(app.get_as(&viewer, &path).await.json()["state"], "planning");
+        assert_eq!(app.get_as(&viewer, "/api/v1/jobs?volume=uploads&active=true").await.json()[0]["job"], id.to_string());
+        app.post_as(&token, &format!("{path}/dance"), serde_json::json!({})).await.problem(404);
+        let paused = app.post_as(&token, &format!("{path}/pause"), serde_json::json!({})).await.json();
+        assert_eq!((&paused["state"], &paused["kind"]), (&"paused".into(), &"protect".into()));
+        app.post_as(&token, &format!("{path}/approve"), serde_json::json!({})).await.problem(409);
+        app.post_as(&token, &format!("{path}/resume"), serde_json::json!({})).await;
+        // The stream tells the progress, and ends with the job.
+        let progress = format!("{path}/progress");
+        let (stream, _) = tokio::join!(app.get_as(&viewer, &progress), ended(app, id));
+        let text = stream.text();
+        let last = text.lines().filter_map(|line| line.strip_prefix("data: ")).last().unwrap();
+        let last: serde_json::Value = serde_json::from_str(last).unwrap();
+        assert_eq!((&last["state"], &last["files"]["done"]), (&"finished".into(), &82.into()), "{text}");
+        assert_eq!(app.get_as(&viewer, &format!("{path}/progress")).await.status, 204);
+    }
+}
+
+/// A disk of a few megabytes, mounted for one test; none where the privilege is missing.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: PathBuf) -> Option<Self> {
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
+            .arg(&at)
+            .output()
+            .is_ok_and(|output| output.status.success());
+        mounted.then_some(Self(at))
+    }
+
+    fn grow(&self) {
+        let grown =
+            std::process::Command::new("mount").args(["-o", "remount,size=64m"]).arg(&self.0).status();
+        assert!(grown.unwrap().success());
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // A test that failed may still hold files open: detach.
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+on_both_engines! {
+    async fn a_full_disk_pauses_the_restore_and_it_goes_on_after(app: &TestApp) {
+        for number in 0..400 {
+            app.write(format!("files/many/{number}"), &vec![number as u8; 20_000]);
+        }
+        run(app, protect()).await;
+        std::fs::remove_dir_all(app.path("files")).unwrap();
+        std::fs::create_dir(app.path("files")).unwrap();
+        let Some(disk) = SmallDisk::mount(app.path("files")) else {
+            return eprintln!("skipped: a small file system cannot be mounted here (it takes root)");
+        };
+        let id = start(app, job(restore())).await;
+        let report = ended(app, id).await;
+        assert_eq!((report.state.as_str(), report.files.failed), ("paused", 0), "{report:#?}");
+        assert!(report.reason.as_ref().unwrap().contains("is full"), "{report:#?}");
+        disk.grow();
+        control(app, id, JobControl::Resume).await.unwrap();
+        let report = ended(app, id).await;
+        assert_eq!((report.exit_code(), report.files.done), (0, 400), "{report:#?}");
+        assert_eq!(tree(&app.path("files")), tree(&app.path("copies/local")));
+    }
 }

@@ -11,6 +11,7 @@
 mod support;
 
 mod accounts;
+mod crash;
 mod http;
 mod incidents;
 mod jobs;
