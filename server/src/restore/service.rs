@@ -328,10 +328,10 @@ fn check_folders(config: &VolumeConfig, request: &JobRequest) -> Result<()> {
         JobRequest::Protect { to } => &|name| to.is_empty() || to.iter().any(|wanted| wanted == name),
         JobRequest::Restore { from, .. } => &|name| from.iter().any(|wanted| wanted == name),
     };
-    for copy in config.copies.iter().filter(|copy| needed(&copy.name) && !copy.path.is_dir()) {
-        return Err(gone(format!("The copy \"{}\" is out of reach", copy.name), &copy.path));
+    match config.copies.iter().find(|copy| needed(&copy.name) && !copy.path.is_dir()) {
+        Some(copy) => Err(gone(format!("The copy \"{}\" is out of reach", copy.name), &copy.path)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 async fn check_mode(tx: &mut Tx, volume: &VolumeRow, request: &JobRequest) -> Result<()> {

@@ -466,7 +466,7 @@ on_both_engines! {
         let progress = format!("{path}/progress");
         let (stream, _) = tokio::join!(app.get_as(&viewer, &progress), ended(app, id));
         let text = stream.text();
-        let last = text.lines().filter_map(|line| line.strip_prefix("data: ")).last().unwrap();
+        let last = text.lines().filter_map(|line| line.strip_prefix("data: ")).next_back().unwrap();
         let last: serde_json::Value = serde_json::from_str(last).unwrap();
         assert_eq!((&last["state"], &last["files"]["done"]), (&"finished".into(), &82.into()), "{text}");
         assert_eq!(app.get_as(&viewer, &format!("{path}/progress")).await.status, 204);
