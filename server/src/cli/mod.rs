@@ -4,6 +4,8 @@
 //! finished and something is wrong, 2 wrong usage or configuration, 3 it could not run.
 
 mod demo;
+mod export;
+mod incident;
 mod job;
 mod jobs;
 mod mode;
@@ -15,6 +17,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use salvor_app::problem::Problem;
 use salvor_domain::account::{Actor, Role};
 use tracing_subscriber::EnvFilter;
 
@@ -49,6 +52,9 @@ enum Command {
     #[command(subcommand)]
     Job(job::Args),
     Demo(demo::Args),
+    #[command(subcommand)]
+    Incident(incident::Args),
+    Export(export::Args),
     #[command(subcommand)]
     User(user::Args),
     #[command(subcommand)]
@@ -88,6 +94,8 @@ async fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Restore(args) => jobs::restore(open(config).await?, args).await,
         Command::Job(args) => job::run(open(config).await?, args).await,
         Command::Demo(args) => demo::run(open(config).await?, args).await,
+        Command::Incident(args) => incident::run(open(config).await?, args).await,
+        Command::Export(args) => export::run(open(config).await?, args).await,
         Command::User(args) => user::run(open(config).await?, args).await,
         Command::Token(args) => token::run(open(config).await?, args).await,
     }
@@ -138,6 +146,15 @@ impl From<Error> for CliError {
             }
             Error::NotFound(_) | Error::Invalid(_) => Self::Usage(error.to_string()),
             _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<Problem> for CliError {
+    fn from(problem: Problem) -> Self {
+        match problem {
+            Problem::NotFound(_) | Problem::Invalid(_) => Self::Usage(problem.to_string()),
+            _ => Self::Failed(problem.to_string()),
         }
     }
 }

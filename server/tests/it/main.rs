@@ -15,5 +15,6 @@ mod crash;
 mod http;
 mod incidents;
 mod jobs;
+mod tickets;
 mod tidy;
 mod volumes;
