@@ -107,8 +107,11 @@ async fn open(config: Config) -> Result<Core, CliError> {
 
 /// Who acts when a command does: the user of this machine. Whoever may read the configuration may do everything.
 pub fn actor() -> Actor {
-    let user = environment().find_map(|(name, value)| (name == "USER" || name == "LOGNAME").then_some(value));
-    Actor { name: format!("cli:{}", user.as_deref().unwrap_or("unknown")), role: Role::Admin }
+    let named =
+        environment().find_map(|(name, value)| (name == "USER" || name == "LOGNAME").then_some(value));
+    // Cron and containers often set neither; the number is known all the same.
+    let user = named.unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()));
+    Actor { name: format!("cli:{user}"), role: Role::Admin }
 }
 
 /// `SALVOR_LOG` holds a filter such as `debug` or `salvor=debug,warn`.

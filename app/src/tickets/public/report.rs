@@ -22,7 +22,7 @@ pub(super) fn main(form: &ReportForm) -> AnyView {
             <form class="card stack" method="post" action="/report" novalidate="">
                 <div class="field">
                     <label for="email">"Your e-mail address"</label>
-                    <p class="hint" id="email-hint">"Only for the answer to this report."</p>
+                    <p class="hint" id="email-hint">"So that we know who asks. The answer is on the page that you get next."</p>
                     {error(form, "email")}
                     <input id="email" name="email" type="email" required="" autocomplete="email" inputmode="email"
                         autocapitalize="none" spellcheck="false" maxlength="254" value=form.email.clone()

@@ -48,7 +48,7 @@ fn state(ticket: &TicketView) -> (Tone, &'static str, &'static str) {
         TicketState::NeedsOperator => (
             Tone::Warn,
             "A person is looking into it",
-            "Some of this we cannot settle automatically. Our support team answers here and by e-mail.",
+            "Some of this we cannot settle automatically. Our support team answers on this page.",
         ),
         TicketState::Answered if ticket.lines.is_empty() => {
             (Tone::Ok, "We have answered you", "If it is not settled with that, write below.")
@@ -162,7 +162,7 @@ fn facts(ticket: &TicketView) -> AnyView {
                 <dt>"Ticket"</dt><dd>{ticket.number.to_string()}</dd>
                 <dt>"Sent"</dt><dd>{when(ticket.created_at)}</dd>
                 <dt>"Last change"</dt><dd>{when(ticket.updated_at)}</dd>
-                <dt>"Answers to"</dt><dd>{ticket.email.clone()}</dd>
+                <dt>"Sent by"</dt><dd>{ticket.email.clone()}</dd>
                 {site}
             </dl>
             <p class="small">
