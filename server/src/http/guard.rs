@@ -99,7 +99,7 @@ fn page_policy(nonce: &str) -> String {
 /// back by themselves, and are asked anew.
 pub async fn end_streams(State(stop): State<CancellationToken>, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
-    if !response.headers().get(CONTENT_TYPE).is_some_and(|value| value == "text/event-stream") {
+    if response.headers().get(CONTENT_TYPE).is_none_or(|value| value != "text/event-stream") {
         return response;
     }
     let ends = async move {

@@ -45,7 +45,7 @@ pub fn JobsTable(jobs: Vec<JobReport>) -> impl IntoView {
         }
         .into_any();
     }
-    let rows: Vec<_> = jobs.iter().map(|job| row(job)).collect();
+    let rows: Vec<_> = jobs.iter().map(row).collect();
     view! {
         <div class="scroll">
             <table class="cards">

@@ -243,9 +243,7 @@ impl Reply {
     pub fn session(&self) -> Option<String> {
         let cookies = self.headers.get_all(SET_COOKIE).iter().map(|value| value.to_str().unwrap());
         let set = cookies.filter_map(|cookie| cookie.split(';').next());
-        set.filter(|pair| pair.starts_with("salvor_session=") && *pair != "salvor_session=")
-            .last()
-            .map(str::to_owned)
+        set.rfind(|pair| pair.starts_with("salvor_session=") && *pair != "salvor_session=").map(str::to_owned)
     }
 
     /// Expects a problem document with this status.
