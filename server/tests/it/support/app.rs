@@ -242,7 +242,7 @@ impl Reply {
     /// The session that this answer sets, as a `Cookie` header.
     pub fn session(&self) -> Option<String> {
         let cookies = self.headers.get_all(SET_COOKIE).iter().map(|value| value.to_str().unwrap());
-        let set = cookies.filter_map(|cookie| cookie.split(';').next());
+        let mut set = cookies.filter_map(|cookie| cookie.split(';').next());
         set.rfind(|pair| pair.starts_with("salvor_session=") && *pair != "salvor_session=").map(str::to_owned)
     }
 
