@@ -145,12 +145,12 @@ pub async fn list(tx: &mut Tx, volume_id: Option<i64>, active: bool, limit: u32)
     rows.into_iter().map(Job::try_from).collect()
 }
 
-/// The jobs of a kind on a volume that have not ended, oldest first.
 /// How many jobs there are, by the word of their state.
 pub async fn counts(tx: &mut Tx) -> sqlx::Result<Vec<(String, i64)>> {
     fetch_all!(tx, (String, i64), "SELECT state, count(*) FROM jobs GROUP BY state ORDER BY state")
 }
 
+/// The jobs of a kind on a volume that have not ended, oldest first.
 pub async fn unended(tx: &mut Tx, volume_id: i64, kind: JobKind) -> sqlx::Result<Vec<Job>> {
     let sql = "SELECT * FROM jobs WHERE volume_id = $1 AND kind = $2 \
                AND state IN ('planning', 'planned', 'running', 'paused') ORDER BY id";
