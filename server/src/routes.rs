@@ -13,7 +13,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 
 use crate::core::Core;
-use crate::http::{Answer, ApiProblem, AppState, access, feed, guard, idempotency, metrics, openapi, origin};
+use crate::http::{
+    Answer, ApiProblem, AppState, access, console, feed, guard, idempotency, metrics, openapi, origin,
+};
 use crate::{accounts, assets, incidents, restore, tickets, volumes};
 
 pub fn router(state: AppState) -> Router {
@@ -27,6 +29,7 @@ pub fn router(state: AppState) -> Router {
         .route("/api/v1/openapi.json", get(openapi::document))
         .route("/api/v1/events", get(feed::events))
         .merge(assets::routes())
+        .merge(console::routes(&state))
         .merge(accounts::http::routes())
         .merge(volumes::http::routes())
         .merge(restore::http::routes())

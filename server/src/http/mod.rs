@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod client;
+pub mod console;
 pub mod extract;
 pub mod feed;
 pub mod guard;
