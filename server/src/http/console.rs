@@ -6,34 +6,49 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::routing::{MethodFilter, get, on};
+use http::Method;
 use http::request::Parts;
 use leptos::config::LeptosOptions;
 use leptos::context::{provide_context, use_context};
 use leptos::nonce::Nonce;
-use leptos_axum::{LeptosRoutes, generate_route_list};
+use leptos::server_fn::axum::server_fn_paths;
+use leptos_axum::{handle_server_fns_with_context, render_app_async_with_context};
 use salvor_app::ports::Ports;
-use salvor_app::shell::{App, Assets, shell};
+use salvor_app::shell::{Assets, shell};
 use salvor_app::ui::time::RenderedAt;
 
 use super::guard::PageNonce;
+use super::permissions::TABLE;
 use crate::accounts::Accounts;
 use crate::http::{AppState, Caller};
 use crate::restore::Jobs;
 use crate::volumes::Volumes;
 
+/// The pages that the permission table names, each answered by the console's own router, and the server functions.
+///
+/// Mounted by hand: leptos_axum's `leptos_routes` wants its default features, which bring WebSockets and files from disk.
 pub fn routes(state: &AppState) -> Router<AppState> {
-    let options = LeptosOptions::builder().output_name("salvor").build();
+    // An error says that another router of this process was first.
+    let _ = any_spawner::Executor::init_tokio();
     let context = {
         let (state, ports) = (state.clone(), ports(state));
         move || provide(&state, ports.clone())
     };
-    let document = {
-        let options = options.clone();
-        move || shell(options.clone())
-    };
-    Router::<LeptosOptions>::new()
-        .leptos_routes_with_context(&options, generate_route_list(App), context, document)
-        .with_state(options)
+    let options = LeptosOptions::builder().output_name("salvor").build();
+    let page = get(render_app_async_with_context(context.clone(), move || shell(options.clone())));
+    let pages =
+        TABLE.iter().filter(|(method, path, _)| *method == Method::GET && path.starts_with("/console"));
+    let router = pages.fold(Router::new(), |router, (_, path, _)| router.route(path, page.clone()));
+    server_fn_paths().fold(router, |router, (path, method)| {
+        let context = context.clone();
+        let call = async move |request: Request| handle_server_fns_with_context(context, request).await;
+        match MethodFilter::try_from(method) {
+            Ok(method) => router.route(path, on(method, call)),
+            Err(_) => router,
+        }
+    })
 }
 
 /// Called once for each page and server function.
@@ -71,17 +86,18 @@ fn assets(state: &AppState) -> Assets {
 
 #[cfg(test)]
 mod tests {
-    use http::Method;
+    use leptos_axum::generate_route_list;
+    use salvor_app::shell::App;
 
     use super::*;
-    use crate::http::permissions::{TABLE, access};
+    use crate::http::permissions::access;
 
     /// Pages and server functions come from `app`: none may be forgotten in the table, none may linger there.
     #[test]
     fn the_permission_table_names_every_page_and_server_function() {
         let pages = generate_route_list(App);
         let pages = pages.iter().map(|page| (Method::GET, page.path().to_owned()));
-        let functions = leptos::server_fn::axum::server_fn_paths();
+        let functions = server_fn_paths();
         let functions = functions.map(|(path, method)| (method, path.to_owned()));
         let mounted: Vec<_> = pages.chain(functions).collect();
         for (method, path) in &mounted {

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::{Body, BodyDataStream};
 use chrono::TimeDelta;
 use futures_util::StreamExt;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, SET_COOKIE};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE, SET_COOKIE};
 use http::{HeaderMap, Method, Request, StatusCode};
 use salvor::accounts::service as accounts;
 use salvor::clock::Clock;
@@ -175,13 +175,15 @@ impl TestApp {
 
     /// A page, as a browser with this session asks for it.
     pub async fn page(&self, cookie: &str, path: &str) -> Reply {
-        self.send(Request::get(path).header(COOKIE, cookie).body(Body::empty()).unwrap()).await
+        let request = Request::get(path).header(COOKIE, cookie).header(ACCEPT, "text/html,*/*;q=0.8");
+        self.send(request.body(Body::empty()).unwrap()).await
     }
 
     /// A form, as a browser sends it from a page of this server.
     pub async fn form(&self, cookie: Option<&str>, path: &str, fields: &str) -> Reply {
         let request = Request::post(path)
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(ACCEPT, "text/html,application/xhtml+xml,*/*;q=0.8")
             .header("sec-fetch-site", "same-origin");
         let request = match cookie {
             Some(cookie) => request.header(COOKIE, cookie),
