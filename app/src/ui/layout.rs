@@ -1,9 +1,12 @@
 //! The frame of every page: skip link, navigation, what went wrong just now, and the page itself.
 
 use leptos::prelude::*;
+use leptos::server_fn::error::ServerFnUrlError;
 use leptos_router::hooks::{use_location, use_query_map};
+use leptos_router::params::ParamsMap;
 
 use crate::accounts::port::Viewer;
+use crate::problem::Problem;
 use crate::ui::address::PROBLEM;
 
 /// The pages that the navigation leads to, by address and name.
@@ -19,7 +22,7 @@ const PLACES: [(&str, &str); 5] = [
 pub fn Layout(children: Children) -> impl IntoView {
     let viewer = use_context::<Option<Viewer>>().flatten();
     let path = use_location().pathname.get_untracked();
-    let problem = use_query_map().with_untracked(|query| query.get(PROBLEM));
+    let problem = use_query_map().with_untracked(problem);
     view! {
         <a class="skip" href="#main">
             "Skip to the page"
@@ -30,6 +33,12 @@ pub fn Layout(children: Children) -> impl IntoView {
             {children()}
         </main>
     }
+}
+
+/// What a server function sent back; or leptos itself, when it could not even read the form.
+fn problem(query: &ParamsMap) -> Option<String> {
+    let unread = |text: String| ServerFnUrlError::<Problem>::decode_err(&text).to_string();
+    query.get(PROBLEM).or_else(|| query.get("__err").map(unread))
 }
 
 #[component]
@@ -111,6 +120,17 @@ mod tests {
             assert_eq!(current[0].0, place);
         }
         assert!(!is_within("/console/jobsite", "/console/jobs"));
+    }
+
+    #[test]
+    fn a_form_that_could_not_be_read_says_so_too() {
+        let address = ServerFnUrlError::new("/console/do/x", Problem::Invalid("no such mode".into()))
+            .to_url("http://localhost/console")
+            .unwrap();
+        let sent = address.query_pairs().find(|(name, _)| name == "__err").unwrap().1.into_owned();
+        let mut query = ParamsMap::new();
+        query.insert("__err", sent);
+        assert_eq!(problem(&query).as_deref(), Some("no such mode"));
     }
 
     #[test]

@@ -3,14 +3,13 @@
 use leptos::prelude::*;
 use leptos_router::hooks::{use_params_map, use_query_map};
 
-use crate::ui::address::{Address, own_page};
 use crate::ui::page::PageTitle;
-use crate::ui::{Field, Hidden, Submit};
+use crate::ui::{Address, Field, Hidden, Submit};
 
 #[component]
 pub fn SignInPage() -> impl IntoView {
     let next = use_query_map().with_untracked(|query| query.get("next")).unwrap_or_default();
-    sign_in(own_page(&next).to_owned())
+    sign_in(next)
 }
 
 /// Mail programs and scanners open links: looking at this page must not use the link up.
@@ -19,7 +18,7 @@ pub fn LinkPage() -> impl IntoView {
     link(&use_params_map().with_untracked(|params| params.get("secret")).unwrap_or_default())
 }
 
-/// `next` is where to go on to.
+/// `next` is where to go on to; that it is a page of ours is for the one to check who goes there.
 fn sign_in(next: String) -> impl IntoView {
     view! {
         <PageTitle title="Sign in" />

@@ -1,7 +1,9 @@
 //! All incidents, open ones first.
 
 use leptos::prelude::*;
+use salvor_domain::account::Permission;
 
+use crate::accounts::port::Viewer;
 use crate::incidents::port::IncidentView;
 use crate::ports::Ports;
 use crate::problem::Problem;
@@ -11,21 +13,23 @@ const SHOWN: u32 = 100;
 
 #[component]
 pub fn IncidentsPage() -> impl IntoView {
-    loaded(load(use_context::<Ports>()), incidents)
+    let viewer = use_context::<Option<Viewer>>().flatten();
+    let may_write = viewer.is_some_and(|viewer| viewer.role.may(Permission::WriteIncidents));
+    loaded(load(use_context::<Ports>()), move |all| incidents(&all, may_write))
 }
 
 async fn load(ports: Option<Ports>) -> Result<Vec<IncidentView>, Problem> {
     ports.ok_or(Problem::Unavailable)?.incidents.incidents(false, SHOWN).await
 }
 
-fn incidents(all: Vec<IncidentView>) -> impl IntoView {
+fn incidents(all: &[IncidentView], may_write: bool) -> impl IntoView + use<> {
+    let open =
+        may_write.then(|| view! { <a class="button" href="/console/incidents/open">"Open an incident"</a> });
     view! {
         <Heading title="Incidents">
-            <a class="button" href="/console/incidents/open">
-                "Open an incident"
-            </a>
+            {open}
         </Heading>
-        {table(&all)}
+        {table(all)}
     }
 }
 
@@ -91,8 +95,9 @@ mod tests {
 
     #[test]
     fn each_incident_has_its_status_in_words() {
-        let html = rendered(|| incidents(vec![IncidentView::sample()]));
+        let html = rendered(|| incidents(&[IncidentView::sample()], true));
         assert!(html.contains("Identified") && html.contains("Major impact"), "{html}");
-        assert!(rendered(|| incidents(vec![])).contains("None so far"));
+        let html = rendered(|| incidents(&[], false));
+        assert!(html.contains("None so far") && !html.contains("/incidents/open"), "{html}");
     }
 }

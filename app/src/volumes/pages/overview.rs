@@ -178,7 +178,7 @@ fn first_step(volume: &VolumeView) -> Option<&'static str> {
 fn incidents(incidents: &[IncidentView]) -> AnyView {
     if incidents.is_empty() {
         return view! {
-            <Empty>"None. " <a href="/console/incidents/open">"Open one"</a> " when customers should know something."</Empty>
+            <Empty>"None. " <a href="/console/incidents">"Open one"</a> " when customers should know something."</Empty>
         }
         .into_any();
     }
