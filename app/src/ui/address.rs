@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use leptos_router::location::Url;
-
 use crate::problem::Problem;
 
 /// The parameter that carries a problem back to the page its form was on: first the message, then a point a line.
@@ -71,8 +69,16 @@ impl From<Address> for String {
     }
 }
 
+/// All but unreserved characters (RFC 3986 §2.3) as `%XX`; the same on the server and in the browser, or what an island
+/// draws would differ from what the page came with.
 fn escaped(text: &str) -> String {
-    Url::escape(text)
+    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+        out
+    })
 }
 
 #[cfg(test)]
