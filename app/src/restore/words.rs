@@ -74,7 +74,11 @@ pub fn rate(report: &JobReport) -> String {
         _ => format!("{} files/s", units::count(rate as u64)),
     });
     let parts: Vec<String> = bytes.into_iter().chain(files).collect();
-    if parts.is_empty() { "not measured yet".to_owned() } else { parts.join(", ") }
+    match (parts.is_empty(), has_ended(report)) {
+        (false, _) => parts.join(", "),
+        (true, false) => "not measured yet".to_owned(),
+        (true, true) => "over too soon to measure".to_owned(),
+    }
 }
 
 /// What a job in this state can be told, and the words on the button.

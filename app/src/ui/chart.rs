@@ -10,6 +10,9 @@ const HEIGHT: f64 = 80.0;
 /// Bytes a second between neighbouring samples, at most this many points.
 const MOST_POINTS: usize = 120;
 
+/// A shorter run says nothing by its shape.
+const SHORTEST_SECONDS: f64 = 3.0;
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rates {
     /// Corners of the line in the drawing's own units.
@@ -18,7 +21,7 @@ pub struct Rates {
     pub seconds: f64,
 }
 
-/// `None` before there are two points to draw a line between.
+/// `None` before there are two points to draw a line between, and for what was over at once.
 pub fn rates(samples: &[Sample]) -> Option<Rates> {
     let step = samples.len().div_ceil(MOST_POINTS).max(1);
     let mut thinned: Vec<&Sample> = samples.iter().step_by(step).collect();
@@ -35,7 +38,7 @@ pub fn rates(samples: &[Sample]) -> Option<Rates> {
         .collect();
     let (start, end) = (speeds.first()?.0, speeds.last()?.0);
     let highest = speeds.iter().map(|(_, speed)| *speed).fold(0.0, f64::max);
-    if speeds.len() < 2 || highest <= 0.0 || end <= start {
+    if speeds.len() < 2 || highest <= 0.0 || end - start < SHORTEST_SECONDS {
         return None;
     }
     let points = speeds
@@ -80,7 +83,8 @@ mod tests {
     fn a_line_needs_two_speeds() {
         assert_eq!(rates(&[]), None);
         assert_eq!(rates(&[sample(0.0, 0), sample(1.0, 10)]), None);
-        let drawn = rates(&[sample(0.0, 0), sample(1.0, 10), sample(2.0, 30)]).unwrap();
+        assert_eq!(rates(&[sample(0.0, 0), sample(0.5, 10), sample(1.0, 30)]), None, "over at once");
+        let drawn = rates(&[sample(0.0, 0), sample(4.0, 40), sample(8.0, 120)]).unwrap();
         assert_eq!(drawn.points, [(0.0, 40.0), (600.0, 0.0)]);
         assert_eq!(drawn.highest_bytes_per_second, 20.0);
     }

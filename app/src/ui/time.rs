@@ -8,11 +8,11 @@ use salvor_domain::units;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RenderedAt(pub DateTime<Utc>);
 
-/// `2026-11-03 14:05 UTC`, and `2 h ago` where "now" is known.
+/// `2 h ago` where "now" is known, else `2026-11-03 14:05 UTC`; `exact` is always the time, to the second.
 #[component]
 pub fn When(at: DateTime<Utc>, #[prop(optional)] exact: bool) -> impl IntoView {
     let ago = (!exact).then(|| use_context::<RenderedAt>().map(|RenderedAt(now)| age(at, now))).flatten();
-    let absolute = at.format("%Y-%m-%d %H:%M UTC").to_string();
+    let absolute = at.format(if exact { "%Y-%m-%d %H:%M:%S UTC" } else { "%Y-%m-%d %H:%M UTC" }).to_string();
     let (text, title) = match ago {
         Some(ago) => (ago, Some(at.format("%Y-%m-%d %H:%M:%S UTC").to_string())),
         None => (absolute, None),
