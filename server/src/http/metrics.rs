@@ -9,11 +9,12 @@ use salvor_domain::finding::FindingKind;
 
 use crate::core::Core;
 use crate::http::Answer;
+use crate::tickets::Tickets;
 use crate::{events, restore, volumes};
 
 const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-pub async fn metrics(State(core): State<Core>) -> Answer<Response> {
+pub async fn metrics(State(core): State<Core>, State(tickets): State<Tickets>) -> Answer<Response> {
     let mut page = Page::default();
     page.family("salvor_build", "info", "What runs here.");
     page.sample("salvor_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
@@ -21,6 +22,10 @@ pub async fn metrics(State(core): State<Core>) -> Answer<Response> {
     page.family("salvor_jobs", "gauge", "Jobs by their state.");
     for (state, count) in restore::service::counts(&core).await? {
         page.sample("salvor_jobs", &[("state", &state)], count);
+    }
+    page.family("salvor_tickets", "gauge", "Tickets by their state.");
+    for (state, count) in tickets.counts().await? {
+        page.sample("salvor_tickets", &[("state", &state)], count);
     }
     let newest = events::newest_id(&mut core.db.read().await?).await?;
     page.family("salvor_events", "counter", "Events recorded.");

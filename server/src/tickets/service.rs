@@ -58,6 +58,11 @@ impl Tickets {
         Self { core, limit: Arc::default(), changed: Arc::default() }
     }
 
+    /// How many tickets there are, by the word of their state: for monitoring.
+    pub async fn counts(&self) -> Result<Vec<(String, i64)>> {
+        Ok(store::counts(&mut self.core.db.read().await?).await?)
+    }
+
     /// Follows the tickets until the program stops: by a timer, and at once when one came in here.
     pub async fn run(self, stop: CancellationToken) {
         while !stop.is_cancelled() {

@@ -49,6 +49,11 @@ impl Line {
     }
 }
 
+/// How many tickets there are, by the word of their state.
+pub async fn counts(tx: &mut Tx) -> sqlx::Result<Vec<(String, i64)>> {
+    fetch_all!(tx, (String, i64), "SELECT state, count(*) FROM tickets GROUP BY state ORDER BY state")
+}
+
 /// Keeps a new ticket and answers its number.
 pub async fn insert(tx: &mut Tx, ticket: &Ticket, secret_hash: &[u8]) -> sqlx::Result<i64> {
     scalar!(

@@ -8,7 +8,7 @@ use crate::ui::page::ProblemView;
 use crate::ui::{Field, Heading, Submit};
 
 /// As the accounts slice of the server demands it.
-const SHORTEST_PASSWORD: u32 = 12;
+const SHORTEST_PASSWORD: u32 = 10;
 
 #[component]
 pub fn AccountPage() -> impl IntoView {
@@ -33,7 +33,7 @@ fn account(viewer: &Viewer) -> impl IntoView + use<> {
                     label="New password"
                     kind="password"
                     autocomplete="new-password"
-                    hint="At least 12 characters; a few words in a row are good."
+                    hint="At least 10 characters; a few words in a row are good."
                     min_length=SHORTEST_PASSWORD
                     max_length=1000
                 />
