@@ -1,8 +1,8 @@
 // The worst day, from the break to the answer, as an operator, a visitor and a customer live it.
 
-import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Page } from '@playwright/test';
 import { expect, expectAccessible, signIn, test } from './salvor';
 
 test('from the break to the answer', async ({ page, salvor, browser }) => {
@@ -25,11 +25,11 @@ test('from the break to the answer', async ({ page, salvor, browser }) => {
   // Customers are told.
   await page.getByRole('link', { name: 'Incidents' }).click();
   await page.getByRole('link', { name: /open an incident/i }).first().click();
-  await page.getByLabel('Name').fill('Some uploaded files are missing');
-  await page.getByLabel(/message/i).fill('We are looking into missing images. Your sites stay online.');
-  await page.getByLabel(/^volume/i).selectOption('uploads');
-  await page.getByLabel(/uploaded files/i).selectOption('partial_outage');
-  await page.getByRole('button', { name: /open/i }).click();
+  await page.getByLabel('What customers notice').fill('Some uploaded files are missing');
+  await page.getByLabel('First update').fill('We are looking into missing images. Your sites stay online.');
+  await page.getByLabel('Show the progress of restores of').selectOption('uploads');
+  await page.getByRole('combobox', { name: 'Uploaded files' }).selectOption('partial_outage');
+  await page.getByRole('button', { name: 'Open the incident' }).click();
   await expect(page.getByRole('heading', { name: 'Some uploaded files are missing' })).toBeVisible();
   await expectAccessible(page);
 
@@ -42,8 +42,7 @@ test('from the break to the answer', async ({ page, salvor, browser }) => {
 
   // Check: every byte is read, and what is lost has a name.
   await page.goto('/console/volumes/uploads');
-  await page.locator('summary', { hasText: /^Check$/ }).click();
-  await openIfClosed(page.getByRole('button', { name: 'Start the check' }), page.locator('summary', { hasText: /^Check$/ }));
+  await unfold(page, 'Check');
   await page.getByRole('button', { name: 'Start the check' }).click();
   await expect(page.getByText(/finished/i).first()).toBeVisible({ timeout: 60_000 });
   await page.goto('/console/volumes/uploads');
@@ -61,7 +60,7 @@ test('from the break to the answer', async ({ page, salvor, browser }) => {
   await expect(customer).toHaveURL(/\/tickets\/[0-9a-f]+/);
 
   // Plan, read, approve, watch it live. The page is never reloaded.
-  await openIfClosed(page.getByRole('button', { name: 'Plan a restore' }), page.locator('summary', { hasText: /^Restore$/ }));
+  await unfold(page, 'Restore');
   await page.getByRole('button', { name: 'Plan a restore' }).click();
   await expect(page.getByRole('button', { name: 'Approve and start' })).toBeVisible({ timeout: 30_000 });
   await expect(page.getByRole('heading', { name: 'Plan' })).toBeVisible();
@@ -88,9 +87,9 @@ test('from the break to the answer', async ({ page, salvor, browser }) => {
   await expectAccessible(page);
   await page.getByRole('link', { name: 'Incidents' }).click();
   await page.getByRole('link', { name: 'Some uploaded files are missing' }).click();
-  await page.getByLabel(/status/i).first().selectOption('resolved');
-  await page.getByLabel(/message/i).fill('All files are back and verified.');
-  await page.getByRole('button', { name: /post/i }).click();
+  await page.getByLabel('Status').selectOption('resolved');
+  await page.getByLabel('Message').fill('All files are back and verified.');
+  await page.getByRole('button', { name: 'Post the update' }).click();
   await expect(page.getByText('All files are back and verified.')).toBeVisible();
   await expect(async () => {
     await visitor.goto('/');
@@ -105,3 +104,19 @@ test('from the break to the answer', async ({ page, salvor, browser }) => {
   await page.getByRole('button', { name: 'Change the mode' }).click();
   await expect(page.getByText('Normal').first()).toBeVisible();
 });
+
+/** Opens a part of the page that is folded away, if it is. */
+async function unfold(page: Page, title: string): Promise<void> {
+  const part = page.locator('details', { has: page.locator('summary', { hasText: new RegExp(`^${title}$`) }) });
+  if ((await part.getAttribute('open')) === null) await part.locator('summary').click();
+}
+
+/** A file that the outage took from its place, and the address under which a site would show it. */
+function lostFile(folder: string): { path: string; url: string } {
+  const [copy, volume] = [join(folder, 'copies', 'offsite'), join(folder, 'volume')];
+  const names = readdirSync(copy, { recursive: true, encoding: 'utf8' }).sort();
+  const path = names.find((name) => /^[a-z-]+\/[\w/-]+\.jpg$/.test(name) && !existsSync(join(volume, name)));
+  if (!path) throw new Error('the outage took no picture');
+  const [site, ...rest] = path.split('/');
+  return { path, url: `https://${site}.example.com/files/${rest.join('/')}` };
+}
