@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={}", hashes.display());
     let stamp = fs::read_to_string(&hashes)?;
     let stamp = stamp.lines().find_map(|line| line.strip_prefix("inputs: ")).unwrap_or_default();
-    println!("cargo::rustc-env=SALVOR_SITE_STAMP={stamp}");
+    println!("cargo::rustc-env=SITE_STAMP={stamp}");
 
     // Migrations are embedded too. Cargo takes a watched path that is missing for one that changes all the time.
     if Path::new(MIGRATIONS).exists() {

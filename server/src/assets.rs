@@ -19,7 +19,7 @@ use std::borrow::Cow;
 struct Files;
 
 /// Changes whenever the embedded folder does, and so makes the compiler look at it again.
-const _: &str = env!("SALVOR_SITE_STAMP");
+const _: &str = env!("SITE_STAMP");
 
 const FOREVER: &str = "public, max-age=31536000, immutable";
 const A_DAY: &str = "public, max-age=86400";

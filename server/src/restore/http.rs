@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use futures_util::{Stream, StreamExt, stream};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use salvor_app::restore::port::NewJob;
 use salvor_domain::ids::JobId;
 use salvor_domain::job::{JobControl, JobReport};
@@ -75,15 +75,21 @@ fn parsed(id: &str) -> Result<JobId, ApiProblem> {
     Ok(id.parse()?)
 }
 
-/// One job's report, whenever it changes, until it has ended. Of a job that has ended already: 204, after which a browser
-/// does not ask again.
+/// The id of the message that tells how a job ended.
+const ENDED: &str = "ended";
+
+/// One job's report, whenever it changes, to its end. Whoever has read how it ended (and comes back with that message's
+/// id) gets 204, after which a browser does not ask again.
 async fn progress(
     State(core): State<Core>,
     State(stop): State<CancellationToken>,
     Path(id): Path<String>,
+    headers: HeaderMap,
 ) -> Answer<Response> {
     let id = parsed(&id)?;
-    if ended(&service::job(&core, id).await?) {
+    let has_read = headers.get("last-event-id").is_some_and(|last| last == ENDED);
+    // A job that ended may have been retried since.
+    if ended(&service::job(&core, id).await?) && has_read {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     Ok(sse(stop, stream::unfold(Told::default(), move |told| next_report(core.clone(), id, told))))
@@ -109,7 +115,10 @@ async fn next_report(core: Core, id: JobId, told: Told) -> Option<(Result<Event,
             if !told.json.is_empty() {
                 tokio::time::sleep(PAUSE).await;
             }
-            return Some((Ok(Event::default().data(&json)), Told { json, at_end: ended(&report) }));
+            let at_end = ended(&report);
+            let message = Event::default().data(&json);
+            let message = if at_end { message.id(ENDED) } else { message };
+            return Some((Ok(message), Told { json, at_end }));
         }
         tokio::time::sleep(PAUSE).await;
     }
