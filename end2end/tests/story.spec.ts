@@ -79,7 +79,7 @@ test('from the break to the answer', async ({ page, salvor, browser }) => {
     await expect(customer.getByRole('button', { name: /It is back/ })).toBeVisible({ timeout: 500 });
   }).toPass({ timeout: 30_000 });
   await customer.getByRole('button', { name: /It is back/ }).click();
-  await expect(customer.getByText('you said so').first()).toBeVisible();
+  await expect(customer.getByText('Back, confirmed by you').first()).toBeVisible();
 
   // The operator sees the ticket closed, and resolves the incident.
   await page.goto('/console/tickets/1');
@@ -87,7 +87,7 @@ test('from the break to the answer', async ({ page, salvor, browser }) => {
   await expectAccessible(page);
   await page.getByRole('link', { name: 'Incidents' }).click();
   await page.getByRole('link', { name: 'Some uploaded files are missing' }).click();
-  await page.getByLabel('Status').selectOption('resolved');
+  await page.getByRole('combobox', { name: 'Status' }).selectOption('resolved');
   await page.getByLabel('Message').fill('All files are back and verified.');
   await page.getByRole('button', { name: 'Post the update' }).click();
   await expect(page.getByText('All files are back and verified.')).toBeVisible();
