@@ -17,6 +17,7 @@ pub mod job;
 pub mod path;
 pub mod progress;
 pub mod segment;
+pub mod text;
 pub mod ticket;
 pub mod units;
 pub mod url_pattern;

@@ -87,6 +87,14 @@ impl LineState {
         }
     }
 
+    /// The restore found it there, by its size and time: nothing was brought back, and its content was not read.
+    pub fn in_place(self) -> Result<Self, Refused> {
+        match self {
+            Self::Restoring => Ok(Self::Diagnosed),
+            other => Err(Refused::because(format!("a line that is {other} was not being restored"))),
+        }
+    }
+
     pub fn failed(self) -> Result<Self, Refused> {
         match self {
             Self::Restoring => Ok(Self::Failed),
@@ -120,7 +128,7 @@ pub fn state_by_lines(lines: &[LineFacts], replied: bool) -> TicketState {
         TicketState::Open
     } else if any(|line| line.state == LineState::Restoring) {
         TicketState::Restoring
-    } else if !replied && (lines.is_empty() || any(needs_operator)) {
+    } else if !replied && (lines.is_empty() || any(|line| line.needs_operator())) {
         TicketState::NeedsOperator
     } else if !lines.is_empty() && lines.iter().all(|line| line.state == LineState::Confirmed) {
         TicketState::Closed
@@ -129,15 +137,18 @@ pub fn state_by_lines(lines: &[LineFacts], replied: bool) -> TicketState {
     }
 }
 
-fn needs_operator(line: &LineFacts) -> bool {
-    match line.state {
-        LineState::Failed | LineState::StillMissing => true,
-        LineState::Diagnosed => matches!(
-            line.verdict,
-            Some(Verdict::Restorable | Verdict::BeingRestored | Verdict::InNoCopy | Verdict::Overwritten)
-                | None
-        ),
-        LineState::New | LineState::Restoring | LineState::Restored | LineState::Confirmed => false,
+impl LineFacts {
+    /// Whether a person has to look at it.
+    pub fn needs_operator(self) -> bool {
+        match self.state {
+            LineState::Failed | LineState::StillMissing => true,
+            LineState::Diagnosed => matches!(
+                self.verdict,
+                Some(Verdict::Restorable | Verdict::BeingRestored | Verdict::InNoCopy | Verdict::Overwritten)
+                    | None
+            ),
+            LineState::New | LineState::Restoring | LineState::Restored | LineState::Confirmed => false,
+        }
     }
 }
 
@@ -174,7 +185,7 @@ mod tests {
     proptest! {
         /// "Restored" comes only out of "restoring", and a ticket is never answered while a line is on its way.
         #[test]
-        fn never_told_before_it_is_true(calls in proptest::collection::vec((0usize..3, 0u8..4), 1..80)) {
+        fn never_told_before_it_is_true(calls in proptest::collection::vec((0usize..3, 0u8..5), 1..80)) {
             let mut lines = [LineFacts { state: LineState::Diagnosed, verdict: Some(Verdict::Restorable) }; 3];
             for (which, call) in calls {
                 let before = lines[which].state;
@@ -182,6 +193,7 @@ mod tests {
                     0 => before.restoring(),
                     1 => before.restored(),
                     2 => before.failed(),
+                    3 => before.in_place(),
                     _ => before.confirm(which == 0),
                 };
                 if let Ok(next) = next {

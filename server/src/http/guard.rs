@@ -26,7 +26,8 @@ use crate::http::ApiProblem;
 /// For an answer to begin. Streams then go on for as long as they like.
 const TIME: Duration = Duration::from_secs(30);
 const LONGEST_STREAM: Duration = Duration::from_secs(15 * 60);
-pub const LARGEST_BODY: usize = 2 << 20;
+/// The longest report fits: five hundred long addresses, percent-encoded, and a text.
+pub const LARGEST_BODY: usize = 4 << 20;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What scripts and styles of one page prove their origin with.

@@ -15,6 +15,7 @@ use salvor_domain::account::{Actor, Permission};
 use salvor_domain::event::EventKind;
 use salvor_domain::ids::{ComponentId, IncidentId};
 use salvor_domain::incident::{ComponentStatus, IncidentStatus, Standing, impact_of};
+use salvor_domain::text::stray;
 
 use super::board::Board;
 use super::store::{self, Choice};
@@ -306,7 +307,7 @@ fn taken_name(error: sqlx::Error, name: &str) -> Error {
     }
 }
 
-/// The text without the space around it; not empty and not too long.
+/// The text without the space around it; not empty, not too long, and without what no database keeps.
 fn within(field: &str, text: &str, max_bytes: usize) -> Result<String> {
     let text = text.trim();
     if text.is_empty() {
@@ -316,6 +317,11 @@ fn within(field: &str, text: &str, max_bytes: usize) -> Result<String> {
         return Err(Error::invalid(format!(
             "`{field}` is at most {max_bytes} bytes long, this one has {}",
             text.len()
+        )));
+    }
+    if let Some(character) = stray(text) {
+        return Err(Error::invalid(format!(
+            "`{field}` holds the control character {character}: leave it out"
         )));
     }
     Ok(text.to_owned())

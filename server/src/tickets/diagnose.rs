@@ -4,8 +4,9 @@
 //! file name. What is said of a file follows from its facts: the catalogue, the findings, the copies, a look at the
 //! volume just now, and the restores under way.
 //!
-//! Invariants: nothing is written here; a site that the customer gave bounds what is found; of files that the customer
-//! did not name nothing is said (promise I7); where the volume does not answer, nothing is concluded (I10).
+//! Invariants: nothing is written here; an address says its own site, and for everything else the customer's site bounds
+//! what is found; of files that the customer did not name nothing is said, so a bare name without a site is for a person
+//! (promise I7); where the volume does not answer, nothing is concluded (I10).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +29,8 @@ use crate::volumes::service::find_by_name;
 const ACTIVE_JOBS: u32 = 100;
 /// Files of one name that are looked at: more than one cannot be told apart anyway.
 const NAMESAKES: u32 = 50;
+/// Searches by name in one go, since each reads a whole catalogue; a person looks at the rest.
+const SEARCHES: usize = 20;
 
 /// A volume's name, and a file in it.
 pub type Target = (String, FilePath);
@@ -51,10 +54,15 @@ pub async fn diagnose(core: &Core, site: Option<&str>, inputs: &[String]) -> Res
     let mut facts = Facts::default();
     facts.look_up(core, candidates.iter().flatten()).await?;
     let mut named = Vec::with_capacity(inputs.len());
+    let mut searches = 0;
     for (input, candidates) in inputs.iter().zip(&candidates) {
-        named.push(match facts.choose(candidates) {
-            Named::None => by_name(core, sites.as_deref(), input).await?,
-            found => found,
+        named.push(match (facts.choose(candidates), sites.as_deref()) {
+            (Named::None, Some(sites)) if is_name(input) && searches < SEARCHES => {
+                searches += 1;
+                by_name(core, sites, input).await?
+            }
+            (Named::None, sites) if is_unclear(&core.config.volumes, sites, input) => Named::Unclear,
+            (found, _) => found,
         });
     }
     let files: Vec<&Target> = named.iter().filter_map(Named::file).collect();
@@ -78,11 +86,11 @@ fn conclude(named: &Named, facts: &Facts, under_way: &BTreeMap<Target, JobId>) -
             Diagnosis::File { target: target.clone(), verdict, job, detail: detail(words(verdict)) }
         }
         Named::Later => later(),
-        Named::Several => Diagnosis::NoFile {
+        Named::Unclear => Diagnosis::NoFile {
             verdict: None,
             detail: detail(
-                "Several files could be meant. Somebody looks at it; the whole address of the file, or the name of \
-                 your site, would help.",
+                "This does not tell us which file is meant. Somebody looks at it; the whole address of the file, as \
+                 the browser shows it, would help.",
             ),
         },
         Named::None => {
@@ -122,7 +130,7 @@ fn is_corrupt(facts: &FileFacts) -> bool {
 pub fn words(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Present => {
-            "The file is on our server, as we know it. If it does not show, reload the page without its cache."
+            "The file is on our server. If it does not show, reload the page without its cache."
         }
         Verdict::BeingRestored => "The file was lost and is on its way back from a backup.",
         Verdict::Restorable => "The file is lost on our server, and a backup has it. It can be brought back.",
@@ -141,7 +149,8 @@ pub fn words(verdict: Verdict) -> &'static str {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Named {
     File(Target),
-    Several,
+    /// None or several, as far as may be searched for it.
+    Unclear,
     /// A volume that might have it does not answer.
     Later,
     None,
@@ -151,7 +160,7 @@ impl Named {
     fn file(&self) -> Option<&Target> {
         match self {
             Self::File(target) => Some(target),
-            Self::Several | Self::Later | Self::None => None,
+            Self::Unclear | Self::Later | Self::None => None,
         }
     }
 }
@@ -194,20 +203,44 @@ impl Facts {
 /// The files that a line may mean, likeliest first.
 fn candidates(volumes: &[VolumeConfig], sites: Option<&[String]>, input: &str) -> Vec<Target> {
     let input = input.trim();
-    // Addresses are pasted with and without their beginning.
+    let by_address = by_address(volumes, input);
+    if !by_address.is_empty() || input.contains("://") {
+        return by_address;
+    }
+    let paths = as_paths(sites, input).into_iter().filter(|path| is_of(sites, path));
+    paths.flat_map(|path| volumes.iter().map(move |volume| (volume.name.clone(), path.clone()))).collect()
+}
+
+/// What the volumes' patterns make of an address, pasted with or without its beginning. It says its site itself.
+fn by_address(volumes: &[VolumeConfig], input: &str) -> Vec<Target> {
     let url = if input.contains("://") { input.to_owned() } else { format!("https://{input}") };
     let by_pattern = volumes.iter().flat_map(|volume| {
         let paths = volume.url_patterns.iter().filter_map(|pattern| pattern.path_of(&url));
         paths.map(|path| (volume.name.clone(), path)).collect::<Vec<_>>()
     });
-    let mut targets: Vec<Target> = by_pattern.collect();
-    if targets.is_empty() && !input.contains("://") {
-        for path in as_paths(sites, input) {
-            targets.extend(volumes.iter().map(|volume| (volume.name.clone(), path.clone())));
-        }
-    }
-    targets.retain(|(_, path)| is_of(sites, path));
-    targets
+    by_pattern.collect()
+}
+
+/// Whether a line itself spells out this file, as an address or as a whole path: only then is it named back to whoever
+/// wrote the line.
+pub fn spells(volumes: &[VolumeConfig], input: &str, volume: &str, path: &FilePath) -> bool {
+    candidates(volumes, None, input).iter().any(|target| target.0 == volume && target.1 == *path)
+}
+
+/// Whether a line that means no file may well be right: a bare name, or a path that lies outside the site as the
+/// customer wrote that.
+fn is_unclear(volumes: &[VolumeConfig], sites: Option<&[String]>, input: &str) -> bool {
+    let input = input.trim();
+    let is_in_site = || as_paths(None, input).iter().any(|path| is_of(sites, path));
+    is_name(input)
+        || (sites.is_some()
+            && !input.contains("://")
+            && by_address(volumes, input).is_empty()
+            && !is_in_site())
+}
+
+fn is_name(input: &str) -> bool {
+    !input.contains('/')
 }
 
 /// A line as a path: within the site, and as it stands; with and without `%xx` decoded.
@@ -232,7 +265,8 @@ fn as_paths(sites: Option<&[String]>, input: &str) -> Vec<FilePath> {
 fn is_of(sites: Option<&[String]>, path: &FilePath) -> bool {
     sites.is_none_or(|sites| {
         let folder = path.as_bytes().split(|&byte| byte == b'/').next().unwrap_or_default();
-        path.as_bytes().len() > folder.len() && sites.iter().any(|site| site.as_bytes() == folder)
+        path.as_bytes().len() > folder.len()
+            && sites.iter().any(|site| site.as_bytes().eq_ignore_ascii_case(folder))
     })
 }
 
@@ -249,21 +283,17 @@ fn site_names(site: &str) -> Vec<String> {
     names
 }
 
-/// A bare file name: one file of this name, in the customer's site where that is known.
-async fn by_name(core: &Core, sites: Option<&[String]>, input: &str) -> Result<Named> {
-    if input.contains('/') {
-        return Ok(Named::None);
-    }
+/// A bare file name: the one file of this name in the customer's site.
+async fn by_name(core: &Core, sites: &[String], input: &str) -> Result<Named> {
     let mut found = Vec::new();
     for volume in &core.config.volumes {
         let paths = find_by_name(core, &volume.name, input.trim().as_bytes(), NAMESAKES).await?;
-        let paths = paths.into_iter().filter(|path| is_of(sites, path));
+        let paths = paths.into_iter().filter(|path| is_of(Some(sites), path));
         found.extend(paths.map(|path| (volume.name.clone(), path)));
     }
     Ok(match found.as_slice() {
-        [] => Named::None,
         [one] => Named::File(one.clone()),
-        _ => Named::Several,
+        _ => Named::Unclear,
     })
 }
 
@@ -347,12 +377,46 @@ mod tests {
             (None, "https://elsewhere.org/a.jpg"),
             (None, "https://rose.example.com/files/../../etc/passwd"),
             (None, "../etc/passwd"),
-            (Some("rose"), "https://lily.example.com/files/a.jpg"),
             (Some("rose"), "../lily/a.jpg"),
         ] {
             assert_eq!(meant(site, input), [""; 0], "{site:?} {input}");
         }
         assert!(!meant(Some("rose"), "lily/a.jpg").contains(&"lily/a.jpg".to_owned()));
+    }
+
+    #[test]
+    fn an_address_says_its_own_site() {
+        for site in ["lily", "www.example.com", "my gallery"] {
+            assert_eq!(meant(Some(site), "https://ROSE.example.com/files/a.jpg"), ["rose/a.jpg"], "{site}");
+        }
+        assert!(meant(Some("rose"), "Rose/a.jpg").contains(&"Rose/a.jpg".to_owned()));
+    }
+
+    #[test]
+    fn what_a_site_hides_is_unclear_and_not_denied() {
+        let unclear = |site: Option<&str>, input| {
+            let sites = site.map(site_names);
+            is_unclear(&volumes(), sites.as_deref(), input)
+        };
+        for (site, input) in [(None, "a.jpg"), (Some("rose"), "a.jpg"), (Some("rose"), "lily/a.jpg")] {
+            assert!(unclear(site, input), "{site:?} {input}");
+        }
+        for (site, input) in [
+            (None, "rose/a.jpg"),
+            (Some("rose"), "rose/a.jpg"),
+            (Some("lily"), "https://rose.example.com/files/a.jpg"),
+            (Some("rose"), "https://elsewhere.org/a.jpg"),
+        ] {
+            assert!(!unclear(site, input), "{site:?} {input}");
+        }
+    }
+
+    #[test]
+    fn only_what_a_line_spells_is_named_back() {
+        let path = FilePath::new("rose/a b.jpg").unwrap();
+        let spelled = |input| spells(&volumes(), input, "uploads", &path);
+        assert!(spelled("https://rose.example.com/files/a%20b.jpg") && spelled("rose/a b.jpg"));
+        assert!(!spelled("a b.jpg") && !spelled("https://lily.example.com/files/a%20b.jpg"));
     }
 
     fn facts(state: Option<FileState>, on_disk: OnDisk, holders: &[&str]) -> FileFacts {

@@ -26,28 +26,37 @@ use crate::error::{Error, Result};
 use crate::restore::service::{self as jobs, Outcome};
 use crate::{events, volumes};
 
-/// Tickets in one round; the next round takes the next ones.
-const ROUND: i64 = 200;
+/// Tickets read in one go.
+const PAGE: i64 = 200;
 /// A line whose storage did not answer is looked up again after this long.
 const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(30);
 
 /// One round. What fails for one ticket does not hold up the others.
 pub async fn round(core: &Core) -> Result<()> {
-    let mut tx = core.db.read().await?;
-    let new = store::with_lines(&mut tx, LineState::New, ROUND).await?;
-    let restoring = store::with_lines(&mut tx, LineState::Restoring, ROUND).await?;
-    drop(tx);
-    for number in new {
+    for number in with_lines(core, LineState::New).await? {
         if let Err(error) = look_up(core, number).await {
             tracing::warn!(%error, ticket = number, "a ticket could not be looked up; it is tried again");
         }
     }
-    for number in restoring {
+    for number in with_lines(core, LineState::Restoring).await? {
         if let Err(error) = follow(core, number).await {
             tracing::warn!(%error, ticket = number, "a ticket's restore could not be followed; it is tried again");
         }
     }
     Ok(())
+}
+
+/// The numbers of all tickets that have a line in this state: those that wait long keep no later one from its turn.
+async fn with_lines(core: &Core, state: LineState) -> Result<Vec<i64>> {
+    let mut tx = core.db.read().await?;
+    let mut numbers = Vec::new();
+    loop {
+        let page = store::with_lines(&mut tx, state, numbers.last().copied().unwrap_or(0), PAGE).await?;
+        if page.is_empty() {
+            return Ok(numbers);
+        }
+        numbers.extend(page);
+    }
 }
 
 /// Starts a restore of every line that can be restored now, as an operator asked.
@@ -140,7 +149,7 @@ async fn start_restores(
 async fn apply(core: &Core, actor: &Actor, number: i64, diagnosed: Vec<(Line, Diagnosis)>) -> Result<()> {
     let now = core.clock.now();
     let mut tx = core.db.begin().await?;
-    let Some(ticket) = store::lock(&mut tx, number).await? else { return Ok(()) };
+    let Some(mut ticket) = store::lock(&mut tx, number).await? else { return Ok(()) };
     let present = store::lines(&mut tx, number).await?;
     let (mut looked_up, mut started) = (0, 0);
     for (line, diagnosis) in diagnosed {
@@ -150,6 +159,8 @@ async fn apply(core: &Core, actor: &Actor, number: i64, diagnosed: Vec<(Line, Di
         let line = diagnosed_line(&mut tx, line, diagnosis, now).await?;
         looked_up += u64::from(line.state != LineState::New);
         started += u64::from(line.state == LineState::Restoring);
+        // An operator's words from before do not answer what is known only now.
+        ticket.replied &= !line.facts().needs_operator();
         store::save_line(&mut tx, number, &line).await?;
     }
     if looked_up > 0 {
@@ -161,7 +172,8 @@ async fn apply(core: &Core, actor: &Actor, number: i64, diagnosed: Vec<(Line, Di
             format!("Ticket {number}: {} on the way back.", counted(started, "file is", "files are"));
         events::record(&mut tx, now, actor, EventKind::TicketRestoring, number, &summary).await?;
     }
-    settle(&mut tx, ticket, now, Voice::Salvor).await?;
+    let voice = if *actor == Actor::salvor() { Voice::Salvor } else { Voice::Person };
+    settle(&mut tx, ticket, now, voice).await?;
     Ok(tx.commit().await?)
 }
 
@@ -233,7 +245,14 @@ fn followed(line: Line, outcome: &Outcome, job: &JobReport, number: i64) -> Resu
     let anew = |line: Line| Line { state: LineState::New, job: None, detail: String::new(), ..line };
     Ok(Some(match outcome {
         Outcome::Restored => restored(line, "The file is back, and its content was verified.")?,
-        Outcome::InPlace => restored(line, "The file is in its place, as we know it.")?,
+        // Nobody read its content: it is there, and no more is said.
+        Outcome::InPlace => Line {
+            state: line.state.in_place()?,
+            verdict: Some(Verdict::Present),
+            detail: words(Verdict::Present).to_owned(),
+            job: None,
+            ..line
+        },
         Outcome::Waiting if !stopped => return Ok(None),
         Outcome::Waiting | Outcome::NotPlanned if !is_own => anew(line),
         Outcome::Waiting => failed(line, job.reason.as_deref().unwrap_or("the restore was stopped"))?,
@@ -245,11 +264,12 @@ fn followed(line: Line, outcome: &Outcome, job: &JobReport, number: i64) -> Resu
 async fn keep_followed(core: &Core, number: i64, changed: Vec<Line>) -> Result<()> {
     let now = core.clock.now();
     let mut tx = core.db.begin().await?;
-    let Some(ticket) = store::lock(&mut tx, number).await? else { return Ok(()) };
+    let Some(mut ticket) = store::lock(&mut tx, number).await? else { return Ok(()) };
     let present = store::lines(&mut tx, number).await?;
     for line in changed {
         let waits = |now: &&Line| now.line == line.line && now.state == LineState::Restoring;
         if present.iter().find(waits).is_some_and(|now| now.job == line.job || line.job.is_none()) {
+            ticket.replied &= !line.facts().needs_operator();
             store::save_line(&mut tx, number, &Line { updated_at: now, ..line }).await?;
         }
     }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::FormRejection;
-use axum::extract::{DefaultBodyLimit, Form, Path, RawQuery, State};
+use axum::extract::{Form, Path, RawQuery, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
@@ -22,9 +22,6 @@ use salvor_app::tickets::public::{
 use super::Tickets;
 use super::service::NotTaken;
 use crate::http::client::ClientAddress;
-
-/// The longest form: five hundred long addresses, percent-encoded, and a text.
-const FORM_BYTES: usize = 4 << 20;
 
 /// What the pages are made with.
 #[derive(Clone)]
@@ -52,7 +49,6 @@ where
         .route("/tickets/{secret}", get(ticket))
         .route("/tickets/{secret}/confirm", post(confirm))
         .route("/tickets/{secret}/note", post(note))
-        .layer(DefaultBodyLimit::max(FORM_BYTES))
         .layer(middleware::map_response_with_state(desk.clone(), discreet))
         .with_state(desk)
 }

@@ -16,11 +16,13 @@ use salvor_app::tickets::port::{
 };
 use salvor_domain::account::{Actor, Permission, Role};
 use salvor_domain::event::EventKind;
+use salvor_domain::text::stray;
 use salvor_domain::ticket::{LineState, MAX_NOTE_BYTES, Standing, TicketState};
 use salvor_domain::units::counted;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::diagnose::spells;
 use super::follow::{self, no_such_ticket};
 use super::limit::Limit;
 use super::standing::{Voice, settle};
@@ -134,7 +136,9 @@ impl Tickets {
     }
 
     async fn customers_view(&self, secret: &str) -> Result<TicketView> {
-        let mut view = self.view(self.number_of(secret).await?).await?;
+        let (ticket, lines, messages, volumes) = self.read(self.number_of(secret).await?).await?;
+        let lines = lines.into_iter().map(|line| self.unnamed(line, &volumes)).collect();
+        let mut view = self.assembled(ticket, lines, messages, &volumes);
         view.messages.retain(|message| message.public);
         for message in &mut view.messages {
             if message.author != CUSTOMER && message.author != Actor::salvor().name {
@@ -242,11 +246,25 @@ impl Tickets {
     }
 
     async fn view(&self, number: i64) -> Result<TicketView> {
+        let (ticket, lines, messages, volumes) = self.read(number).await?;
+        Ok(self.assembled(ticket, lines, messages, &volumes))
+    }
+
+    async fn read(&self, number: i64) -> Result<(Ticket, Vec<Line>, Vec<MessageView>, HashMap<i64, String>)> {
         let mut tx = self.core.db.read().await?;
         let ticket = store::ticket(&mut tx, number).await?.ok_or_else(|| no_such_ticket(number))?;
         let lines = store::lines(&mut tx, number).await?;
         let messages = store::messages(&mut tx, number).await?;
-        Ok(self.assembled(ticket, lines, messages, &volume_names(&mut tx).await?))
+        Ok((ticket, lines, messages, volume_names(&mut tx).await?))
+    }
+
+    /// A line as its customer may see it: without the place of a file that the line itself does not spell out.
+    fn unnamed(&self, line: Line, volumes: &HashMap<i64, String>) -> Line {
+        let place = line.place.filter(|(id, path)| {
+            let volume = volumes.get(id);
+            volume.is_some_and(|volume| spells(&self.core.config.volumes, &line.input, volume, path))
+        });
+        Line { place, ..line }
     }
 
     async fn locked(&self, number: i64) -> Result<(Tx, Ticket)> {
@@ -370,7 +388,7 @@ fn customer() -> Actor {
     Actor { name: CUSTOMER.into(), role: Role::Viewer }
 }
 
-/// A text that says something and is not too long.
+/// A text that says something, can be kept, and is not too long.
 fn worded(body: &str) -> Result<String> {
     let body = body.trim();
     match body.len() {
@@ -378,7 +396,12 @@ fn worded(body: &str) -> Result<String> {
         long if long > MAX_NOTE_BYTES => {
             Err(Error::invalid(format!("The text is at most {MAX_NOTE_BYTES} bytes long, this has {long}.")))
         }
-        _ => Ok(body.to_owned()),
+        _ => match stray(body) {
+            Some(character) => Err(Error::invalid(format!(
+                "The text holds the control character {character}: leave it out."
+            ))),
+            None => Ok(body.to_owned()),
+        },
     }
 }
 

@@ -35,7 +35,10 @@ pub async fn settle(
     let facts: Vec<LineFacts> = lines.iter().map(Line::facts).collect();
     let awaits_reply = store::awaits_reply(tx, &ticket).await?;
     let before = ticket.standing.state;
-    ticket.standing = following(ticket.standing, &facts, ticket.replied, awaits_reply, now);
+    // Closed is closed: what Salvor finds out later reopens nothing, only a person does.
+    if before != TicketState::Closed || voice == Voice::Person {
+        ticket.standing = following(ticket.standing, &facts, ticket.replied, awaits_reply, now);
+    }
     ticket.updated_at = now;
     let after = ticket.standing.state;
     if after == TicketState::Answered && before != after && voice == Voice::Salvor {
@@ -71,7 +74,7 @@ fn following(
 }
 
 /// What Salvor writes when nothing more is to be done: by kind of outcome, in the customer's words. Says "back" only of
-/// lines that a restore has verified.
+/// lines that a restore has verified, and of files that were only looked at no more than that they are there.
 fn answer(lines: &[Line]) -> String {
     let count = |test: &dyn Fn(&Line) -> bool| lines.iter().filter(|line| test(line)).count() as u64;
     let back = count(&|line| matches!(line.state, LineState::Restored | LineState::Confirmed));
@@ -87,7 +90,7 @@ fn answer(lines: &[Line]) -> String {
     }
     let files = |n| counted(n, "file", "files");
     for (verdict, words) in [
-        (Verdict::Present, "on the server and as it should be"),
+        (Verdict::Present, "on the server"),
         (Verdict::Deleted, "deleted by the owner and not brought back"),
         (Verdict::NotOurs, "not known to us: please check the address"),
     ] {

@@ -197,13 +197,14 @@ pub async fn awaits_reply(tx: &mut Tx, ticket: &Ticket) -> sqlx::Result<bool> {
     Ok(written > 0)
 }
 
-/// Tickets that have a line in this state, oldest first.
-pub async fn with_lines(tx: &mut Tx, state: LineState, limit: i64) -> sqlx::Result<Vec<i64>> {
+/// Tickets after this one that have a line in this state, oldest first.
+pub async fn with_lines(tx: &mut Tx, state: LineState, after: i64, limit: i64) -> sqlx::Result<Vec<i64>> {
     let rows = fetch_all!(
         tx,
         (i64,),
-        "SELECT DISTINCT ticket FROM ticket_lines WHERE state = $1 ORDER BY ticket LIMIT $2",
+        "SELECT DISTINCT ticket FROM ticket_lines WHERE state = $1 AND ticket > $2 ORDER BY ticket LIMIT $3",
         state.as_str(),
+        after,
         limit
     )?;
     Ok(rows.into_iter().map(|(number,)| number).collect())

@@ -1,6 +1,7 @@
 //! What a report must be, field by field, in words for the person who fills in the form. Pure.
 
 use salvor_app::tickets::port::NewTicket;
+use salvor_domain::text::stray;
 use salvor_domain::ticket::{MAX_LINE_BYTES, MAX_LINES, MAX_NOTE_BYTES};
 
 const MAX_EMAIL_BYTES: usize = 254;
@@ -77,15 +78,18 @@ fn lines_are_sane(lines: &[String], has_note: bool) -> Result<(), String> {
 }
 
 fn short(what: &str, text: &str, max_bytes: usize) -> Result<(), String> {
-    match text.len() <= max_bytes {
-        true => Ok(()),
-        false => Err(format!("{what} is at most {max_bytes} bytes long, this has {}.", text.len())),
+    if text.len() > max_bytes {
+        return Err(format!("{what} is at most {max_bytes} bytes long, this has {}.", text.len()));
+    }
+    match stray(text) {
+        Some(character) => Err(format!("{what} holds the control character {character}: leave it out.")),
+        None => Ok(()),
     }
 }
 
 /// Whether a mail can be sent there only a mail tells; this finds what was mistyped.
 fn email_is_sane(email: &str) -> Result<(), String> {
-    let right = || Err("Write an e-mail address such as name@example.com; we answer there.".to_owned());
+    let right = || Err("Write an e-mail address such as name@example.com.".to_owned());
     if email.len() > MAX_EMAIL_BYTES {
         return Err(format!("An e-mail address has at most {MAX_EMAIL_BYTES} characters."));
     }
@@ -147,6 +151,10 @@ mod tests {
         assert_eq!(wrong_fields(&NewTicket { lines: many, ..ticket(&[]) }), ["lines"]);
         let big = NewTicket { note: Some("x".repeat(10_001)), site: Some("s".repeat(254)), ..ticket(&["a"]) };
         assert_eq!(wrong_fields(&big), ["site", "note"]);
+        let odd = NewTicket { note: Some("a\0b".into()), site: Some("ro\0se".into()), ..ticket(&["a\0"]) };
+        assert_eq!(wrong_fields(&odd), ["site", "note", "lines"]);
+        let plain = NewTicket { note: Some("One.\r\n\tTwo.".into()), ..ticket(&["a"]) };
+        assert_eq!(wrong_fields(&plain), [""; 0]);
     }
 
     #[test]
@@ -154,9 +162,19 @@ mod tests {
         for sane in ["a@b.de", "first.last+tag@mail.example.co.uk", "ü@exämple.de"] {
             assert_eq!(email_is_sane(sane), Ok(()), "{sane}");
         }
-        for wrong in
-            ["", "a", "@b.de", "a@b", "a@b..de", "a b@c.de", "a@-b.de", "a@b.de\r\nBcc: c@d.de", "a..b@c.de"]
-        {
+        for wrong in [
+            "",
+            "a",
+            "@b.de",
+            "a@b",
+            "a@b..de",
+            "a b@c.de",
+            "a@-b.de",
+            "a@b.de\r\nBcc: c@d.de",
+            "a\0@b.de",
+            "a@b\0.de",
+            "a..b@c.de",
+        ] {
             assert!(email_is_sane(wrong).is_err(), "{wrong}");
         }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use salvor_domain::finding::{FindingKind, FindingState};
 use salvor_domain::path::FilePath;
-use salvor_engine::{Kind, Root};
+use salvor_engine::{Kind, ReadFault, Root};
 
 use super::catalogue::{self, CatalogueRow};
 use super::{findings, reach, service, store};
@@ -83,6 +83,8 @@ async fn look(volume: &Path, asked: Vec<(FilePath, Option<CatalogueRow>)>) -> Ve
 
 fn one(root: &Root, path: &FilePath, known: Option<&CatalogueRow>) -> OnDisk {
     match (root.stat(path), known) {
+        (Err(ReadFault::NotFound | ReadFault::InTheWay(..)), _) => OnDisk::Absent,
+        (Err(ReadFault::NotAFile(_)), _) => OnDisk::Differs,
         (Err(fault), _) => OnDisk::Unknown(fault.to_string()),
         (Ok(None), _) => OnDisk::Absent,
         (Ok(Some(stat)), _) if stat.kind != Kind::File => OnDisk::Differs,

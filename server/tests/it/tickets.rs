@@ -120,9 +120,9 @@ on_both_engines! {
         let ticket = view(app, number).await;
         let verdicts: Vec<_> = ticket.lines.iter().map(|line| line.verdict.unwrap()).collect();
         assert_eq!(verdicts, [
-            Verdict::Restorable, Verdict::Overwritten, Verdict::Present, Verdict::Deleted, Verdict::NotOurs, Verdict::NotOurs,
+            Verdict::Restorable, Verdict::Overwritten, Verdict::Present, Verdict::Deleted, Verdict::NotOurs, Verdict::Present,
         ]);
-        assert!(ticket.lines[5].path.is_none(), "another site's file is not named");
+        assert_eq!(ticket.lines[5].path.as_deref(), Some("lily/a.jpg"), "an address says its own site");
         assert!(ticket.lines.iter().all(|line| !line.detail.is_empty()));
     }
 
@@ -134,6 +134,149 @@ on_both_engines! {
         assert_eq!((ticket.state, ticket.lines[0].verdict), (TicketState::NeedsOperator, None));
         let said = format!("{:?}", ticket.lines);
         assert!(!said.contains("lily") && !said.contains("rose"), "{said}");
+    }
+
+    async fn what_a_name_finds_is_not_named_back(app: &TestApp) {
+        app.write("files/rose/gallery/deep.jpg", b"deep");
+        protected(app).await;
+        let (bare, bare_secret) = report(app, None, &["kept.jpg"]).await;
+        let (sited, sited_secret) = report(app, Some("rose"), &["deep.jpg", "never.jpg", "lily/a.jpg"]).await;
+        let (spelled, spelled_secret) = report(app, None, &["rose/kept.jpg"]).await;
+        round(app).await;
+        let ticket = view(app, bare).await;
+        assert_eq!((ticket.state, ticket.lines[0].verdict, &ticket.lines[0].path), (TicketState::NeedsOperator, None, &None));
+        let page = app.get(&format!("/tickets/{bare_secret}")).await.text();
+        assert!(!page.contains("rose/") && !page.contains("rose.example.com"), "{page}");
+
+        let ticket = view(app, sited).await;
+        let verdicts: Vec<_> = ticket.lines.iter().map(|line| line.verdict).collect();
+        assert_eq!(verdicts, [Some(Verdict::Present), None, None], "what the site hides is for a person");
+        assert_eq!(ticket.lines[0].path.as_deref(), Some("rose/gallery/deep.jpg"), "operators see it");
+        let seen = app.state.tickets.by_secret(&sited_secret).await.unwrap();
+        assert_eq!((&seen.lines[0].path, &seen.lines[0].url, &seen.lines[0].volume), (&None, &None, &None));
+        assert!(!app.get(&format!("/tickets/{sited_secret}")).await.text().contains("gallery"));
+
+        assert_eq!(view(app, spelled).await.state, TicketState::Answered);
+        let seen = app.state.tickets.by_secret(&spelled_secret).await.unwrap();
+        assert_eq!(seen.lines[0].url.as_deref(), Some("https://rose.example.com/files/kept.jpg"));
+    }
+
+    async fn only_so_many_names_are_searched(app: &TestApp) {
+        let names: Vec<String> = (0..21).map(|n| format!("n{n}.jpg")).collect();
+        for name in &names {
+            app.write(format!("files/rose/gallery/{name}"), name.as_bytes());
+        }
+        protected(app).await;
+        let lines: Vec<&str> = names.iter().map(String::as_str).collect();
+        let (number, _) = report(app, Some("rose"), &lines).await;
+        round(app).await;
+        let ticket = view(app, number).await;
+        let (searched, rest) = ticket.lines.split_at(20);
+        assert!(searched.iter().all(|line| line.verdict == Some(Verdict::Present)), "{searched:?}");
+        assert_eq!((ticket.state, rest[0].verdict), (TicketState::NeedsOperator, None));
+    }
+
+    async fn a_path_under_a_file_is_looked_up_too(app: &TestApp) {
+        protected(app).await;
+        let (number, _) = report(app, None, &["rose/kept.jpg/under.jpg"]).await;
+        round(app).await;
+        assert_eq!(view(app, number).await.lines[0].verdict, Some(Verdict::NotOurs));
+    }
+
+    async fn late_tickets_have_their_turn(app: &TestApp) {
+        protected(app).await;
+        let mut last = 0;
+        for n in 0..201 {
+            let new = NewTicket { email: "rose@example.com".into(), lines: vec!["rose/kept.jpg".into()], ..NewTicket::default() };
+            last = app.state.tickets.submit(&n.to_string(), new).await.unwrap().number;
+        }
+        round(app).await;
+        assert_eq!(view(app, last).await.state, TicketState::Answered);
+    }
+
+    async fn an_early_reply_does_not_swallow_later_news(app: &TestApp) {
+        protected(app).await;
+        lose(app, "rose/a.jpg");
+        lose(app, "rose/b.jpg");
+        let token = app.token(Role::Responder).await;
+        let reply = async |number: i64| {
+            let path = format!("/api/v1/tickets/{number}/reply");
+            let replied = app.post_as(&token, &path, json!({ "body": "We are on it.", "public": true })).await;
+            assert_eq!(replied.status, 200, "{}", replied.text());
+        };
+        let (looked_up, _) = report(app, None, &["rose/a.jpg"]).await;
+        reply(looked_up).await;
+        follow::round(&asking(&app.core)).await.unwrap();
+        assert_eq!(view(app, looked_up).await.state, TicketState::NeedsOperator);
+
+        let (followed, _) = report(app, None, &["rose/b.jpg"]).await;
+        round(app).await;
+        reply(followed).await;
+        let job = view(app, followed).await.lines[0].job.clone().unwrap();
+        let control = salvor_domain::job::JobControl::Cancel;
+        jobs::control(&app.core, &Actor::salvor(), job.parse().unwrap(), control).await.unwrap();
+        round(app).await;
+        assert_eq!(view(app, followed).await.state, TicketState::NeedsOperator);
+        reply(followed).await;
+        assert_eq!(view(app, followed).await.state, TicketState::Answered, "a reply after the news counts");
+    }
+
+    async fn only_people_reopen_what_was_closed(app: &TestApp) {
+        protected(app).await;
+        let (number, secret) = report(app, None, &["rose/kept.jpg"]).await;
+        let token = app.token(Role::Responder).await;
+        let closed = app.post_as(&token, &format!("/api/v1/tickets/{number}/close"), json!({})).await;
+        assert_eq!(closed.json()["state"], "closed");
+        round(app).await;
+        let ticket = view(app, number).await;
+        assert_eq!((ticket.state, ticket.lines[0].verdict), (TicketState::Closed, Some(Verdict::Present)));
+        assert_eq!(answers(&ticket), 0);
+        app.form(None, &format!("/tickets/{secret}/confirm"), "line=1&fixed=no").await;
+        assert_eq!(view(app, number).await.state, TicketState::NeedsOperator);
+    }
+
+    async fn a_file_that_was_only_looked_at_is_not_called_verified(app: &TestApp) {
+        protected(app).await;
+        let (file, aside) = (app.path("files/rose/a.jpg"), app.path("aside.jpg"));
+        std::fs::rename(&file, &aside).unwrap();
+        let (number, _) = report(app, None, &["rose/a.jpg"]).await;
+        round(app).await;
+        let job = view(app, number).await.lines[0].job.clone().unwrap();
+        std::fs::rename(&aside, &file).unwrap();
+        work(&app.core, &job).await;
+        round(app).await;
+        let ticket = view(app, number).await;
+        let line = &ticket.lines[0];
+        assert_eq!((line.state, line.verdict), (LineState::Diagnosed, Some(Verdict::Present)), "{ticket:?}");
+        assert_eq!((ticket.state, answers(&ticket)), (TicketState::Answered, 1));
+        assert!(!format!("{ticket:?}").contains("verified"), "{ticket:?}");
+    }
+
+    async fn what_no_database_keeps_is_refused(app: &TestApp) {
+        volumes::register(&app.core).await.unwrap();
+        for (field, value) in [("email", "a\0@b.de"), ("site", "ro\0se"), ("note", "a\0b")] {
+            let mut body = json!({ "email": "a@b.de", "lines": ["a.jpg"] });
+            body[field] = value.into();
+            post(app, "/api/v1/tickets", body).await.problem(422);
+        }
+        post(app, "/api/v1/tickets", json!({ "email": "a@b.de", "lines": ["a\0.jpg"] })).await.problem(422);
+        let (number, secret) = report(app, None, &["rose/a.jpg"]).await;
+        assert_eq!(app.form(None, &format!("/tickets/{secret}/note"), "body=a%00b").await.status, 422);
+        let token = app.token(Role::Responder).await;
+        let reply = format!("/api/v1/tickets/{number}/reply");
+        let refused = app.post_as(&token, &reply, json!({ "body": "a\0b", "public": true })).await.problem(422);
+        assert!(refused["detail"].as_str().unwrap().contains("U+0000"), "{refused}");
+        let incident = json!({ "name": "Files", "status": "investigating", "body": "a\0b" });
+        let refused = app.post_as(&token, "/api/v1/incidents", incident).await.problem(422);
+        assert!(refused["detail"].as_str().unwrap().contains("U+0000"), "{refused}");
+    }
+
+    async fn the_longest_report_fits(app: &TestApp) {
+        volumes::register(&app.core).await.unwrap();
+        let lines: Vec<String> = (0..500).map(|n| format!("{n:04}{}", "%C3%A4".repeat(998))).collect();
+        let fields = format!("email=a%40b.de&lines={}&site=&note=&website=", lines.join("%0D%0A"));
+        assert!(fields.len() > 2 << 20);
+        assert_eq!(app.form(None, "/report", &fields).await.status, 303);
     }
 
     async fn a_file_that_many_name_is_restored_once(app: &TestApp) {
