@@ -4,14 +4,16 @@
 import { test as base, expect, type Page } from '@playwright/test';
 import AxeBuilder from '@axe-core/playwright';
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, openSync, closeSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
 const binary = resolve(process.env.SALVOR_BIN ?? '../target/debug/salvor');
 
-export const operator = { email: 'ann@example.com', password: 'correct horse battery' };
+export type User = { email: string; password: string };
+
+export const operator: User = { email: 'ann@example.com', password: 'correct horse battery' };
 
 export class Salvor {
   private constructor(
@@ -28,11 +30,8 @@ export class Salvor {
     const environment = { ...process.env, SALVOR_SERVER_LISTEN: listen, SALVOR_SERVER_PUBLIC_URL: url };
     delete environment.SALVOR_BIN;
     execFileSync(binary, ['demo', folder], { env: environment });
-    execFileSync(binary, ['--config', join(folder, 'salvor.toml'), 'user', 'add', operator.email, '--role', 'admin', '--password-stdin'], {
-      env: environment,
-      input: `${operator.password}\n`,
-    });
     const salvor = new Salvor(folder, url, environment, undefined as unknown as ChildProcess);
+    salvor.addUser(operator, 'admin');
     salvor.server = salvor.spawnServer();
     await salvor.ready();
     return salvor;
@@ -54,6 +53,32 @@ export class Salvor {
   break(): void {
     const { code, stdout } = this.run('demo', this.folder, '--break');
     expect(code, stdout).toBe(0);
+  }
+
+  addUser({ email, password }: User, role: 'admin' | 'operator' | 'viewer'): void {
+    execFileSync(binary, ['--config', join(this.folder, 'salvor.toml'), 'user', 'add', email, '--role', role, '--password-stdin'], {
+      env: this.environment,
+      input: `${password}\n`,
+    });
+  }
+
+  /** The newest jobs. */
+  jobs(): { job: string; kind: string; state: string }[] {
+    const { code, stdout } = this.run('job', 'list', '--json');
+    expect(code, stdout).toBe(0);
+    return JSON.parse(stdout);
+  }
+
+  /** Removes one picture that every copy of the volume can give back, and says which. */
+  removePicture(): string {
+    const volume = join(this.folder, 'volume');
+    const held = (path: string) => existsSync(join(this.folder, 'copies', 'offsite', path));
+    const path = readdirSync(volume, { recursive: true, encoding: 'utf8' })
+      .sort()
+      .find((name) => /^[a-z-]+\/[\w/-]+\.jpg$/.test(name) && held(name));
+    if (!path) throw new Error('the volume has no picture that a copy holds');
+    rmSync(join(volume, path));
+    return path;
   }
 
   panics(): string[] {
@@ -108,10 +133,16 @@ export async function expectAccessible(page: Page): Promise<void> {
   expect(violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' | ')}`)).toEqual([]);
 }
 
-export async function signIn(page: Page): Promise<void> {
+/** Nothing is wider than the window: a phone is not dragged sideways to read. */
+export async function expectNoOverflow(page: Page): Promise<void> {
+  const width = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+  expect(width, `${page.url()} is wider than its window`).toBeLessThanOrEqual(0);
+}
+
+export async function signIn(page: Page, user: User = operator): Promise<void> {
   await page.goto('/console/sign-in');
-  await page.getByLabel(/e-?mail/i).fill(operator.email);
-  await page.getByLabel(/password/i).fill(operator.password);
+  await page.getByLabel(/e-?mail/i).fill(user.email);
+  await page.getByLabel(/password/i).fill(user.password);
   await page.getByRole('button', { name: /sign in/i }).click();
   await expect(page).toHaveURL(/\/console\/?$/);
 }

@@ -77,6 +77,9 @@ pub fn rate(report: &JobReport) -> String {
     match (parts.is_empty(), has_ended(report)) {
         (false, _) => parts.join(", "),
         (true, false) => "not measured yet".to_owned(),
+        (true, true) if report.seconds >= 1.0 => {
+            format!("{}/s on average", units::bytes((report.bytes.done as f64 / report.seconds) as u64))
+        }
         (true, true) => "over too soon to measure".to_owned(),
     }
 }
@@ -200,6 +203,9 @@ mod tests {
         let silent = JobReport { bytes_per_second: None, files_per_second: None, ..report("running") };
         assert_eq!(rate(&silent), "not measured yet");
         assert_eq!(rate(&report("running")), "30.0 kB/s, 1.0 files/s");
+        let ended = JobReport { state: "finished".into(), seconds: 0.2, ..silent };
+        assert_eq!(rate(&ended), "over too soon to measure");
+        assert!(rate(&JobReport { seconds: 16.0, ..ended }).ends_with("/s on average"));
     }
 
     #[test]

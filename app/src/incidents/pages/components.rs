@@ -48,9 +48,9 @@ fn table(all: &[ComponentView]) -> AnyView {
                     <td data-label="Status">
                         <Badge tone word />
                     </td>
-                    <td data-label="Group">{component.group.clone().unwrap_or_default()}</td>
+                    <td data-label="Group">{component.group.clone().unwrap_or_else(|| "none".to_owned())}</td>
                     <td data-label="Description" class="muted">
-                        {component.description.clone().unwrap_or_default()}
+                        {component.description.clone().unwrap_or_else(|| "none".to_owned())}
                     </td>
                 </tr>
             }

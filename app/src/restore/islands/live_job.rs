@@ -186,10 +186,10 @@ fn planned(plan: &Plan) -> impl IntoView + use<> {
             view! {
                 <tr>
                     <th scope="row">{source.name.clone()}</th>
-                    <td class="number">{units::count(source.amount.files)}</td>
-                    <td class="number">{units::bytes(source.amount.bytes)}</td>
-                    <td>{words::eta(source.estimate)}</td>
-                    <td class="muted">{source.basis.clone()}</td>
+                    <td data-label="Files" class="number">{units::count(source.amount.files)}</td>
+                    <td data-label="Bytes" class="number">{units::bytes(source.amount.bytes)}</td>
+                    <td data-label="Time">{words::eta(source.estimate)}</td>
+                    <td data-label="Basis" class="muted">{source.basis.clone()}</td>
                 </tr>
             }
         })
@@ -206,7 +206,7 @@ fn planned(plan: &Plan) -> impl IntoView + use<> {
             </dl>
             {(!none).then(|| view! {
                 <div class="scroll">
-                    <table>
+                    <table class="cards fit">
                         <caption>"From where, and how long each needs for its part"</caption>
                         <thead>
                             <tr>

@@ -3,5 +3,5 @@
 mod queue;
 mod ticket;
 
-pub use queue::QueuePage;
+pub use queue::{QueuePage, lines};
 pub use ticket::TicketPage;

@@ -133,7 +133,7 @@ fn row(ticket: &TicketView) -> impl IntoView + use<> {
 }
 
 /// `1 of 2 back`, or that there are only words.
-fn lines(ticket: &TicketView) -> String {
+pub fn lines(ticket: &TicketView) -> String {
     use salvor_domain::ticket::LineState::{Confirmed, Restored};
     let wide = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     let back = ticket.lines.iter().filter(|line| matches!(line.state, Restored | Confirmed)).count();

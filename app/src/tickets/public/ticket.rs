@@ -53,8 +53,9 @@ fn state(ticket: &TicketView) -> (Tone, &'static str, &'static str) {
         TicketState::Answered if ticket.lines.is_empty() => {
             (Tone::Ok, "We have answered you", "If it is not settled with that, write below.")
         }
+        // Nothing to confirm is no reason to cheer: green is for files that are there.
         TicketState::Answered if !ticket.lines.iter().any(line::is_open_question) => (
-            Tone::Ok,
+            if ticket.lines.iter().all(line::is_there) { Tone::Ok } else { Tone::Info },
             "We have an answer for you",
             "Below is what became of each line. If that does not settle it, write to us.",
         ),

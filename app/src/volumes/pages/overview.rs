@@ -9,6 +9,7 @@ use crate::incidents::port::IncidentView;
 use crate::ports::Ports;
 use crate::problem::Problem;
 use crate::restore::islands::LiveJobs;
+use crate::tickets::pages::lines;
 use crate::tickets::port::{TicketView, TicketsFilter};
 use crate::ui::time::WhenOr;
 use crate::ui::{Address, Badge, Empty, Heading, Tone, When, badge, loaded};
@@ -215,7 +216,7 @@ fn tickets(tickets: &[TicketView]) -> AnyView {
                     <a href=String::from(address)>{format!("#{} {}", ticket.number, ticket.email)}</a>
                     <Badge tone word />
                     <span class="muted">
-                        {units::counted(u64::try_from(ticket.lines.len()).unwrap_or(0), "line", "lines")} ", "
+                        {lines(ticket)} ", "
                         <When at=ticket.updated_at />
                     </span>
                 </li>
