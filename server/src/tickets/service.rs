@@ -239,6 +239,11 @@ impl Tickets {
     }
 
     async fn page(&self, filter: TicketsFilter) -> Result<Vec<TicketView>> {
+        if let Some(character) = filter.search.as_deref().and_then(stray) {
+            return Err(Error::invalid(format!(
+                "`search` holds the control character {character}: leave it out"
+            )));
+        }
         let mut tx = self.core.db.read().await?;
         let volumes = volume_names(&mut tx).await?;
         let page = store::page(&mut tx, &filter).await?;

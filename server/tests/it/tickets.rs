@@ -266,6 +266,7 @@ on_both_engines! {
         let reply = format!("/api/v1/tickets/{number}/reply");
         let refused = app.post_as(&token, &reply, json!({ "body": "a\0b", "public": true })).await.problem(422);
         assert!(refused["detail"].as_str().unwrap().contains("U+0000"), "{refused}");
+        app.get_as(&token, "/api/v1/tickets?search=a%00b").await.problem(422);
         let incident = json!({ "name": "Files", "status": "investigating", "body": "a\0b" });
         let refused = app.post_as(&token, "/api/v1/incidents", incident).await.problem(422);
         assert!(refused["detail"].as_str().unwrap().contains("U+0000"), "{refused}");
