@@ -261,10 +261,16 @@ pub mod testing {
     }
 }
 
+/// What may be shown of an address: neither who connects, nor the query, in which a password may stand as well.
 fn without_password(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
-        _ => url.to_owned(),
+    let Some((scheme, rest)) = url.split_once("://") else { return "…".to_owned() };
+    let shown = rest.split(['?', '#']).next().unwrap_or_default();
+    let (server, path) = shown.split_at(shown.find('/').unwrap_or(shown.len()));
+    match server.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://…@{host}{path}"),
+        // A password with an unescaped `/` or `?` in it looks like a server's name.
+        None if rest.contains('@') => format!("{scheme}://…"),
+        None => format!("{scheme}://{shown}"),
     }
 }
 
@@ -274,7 +280,16 @@ mod tests {
 
     #[test]
     fn a_password_is_not_shown() {
-        assert_eq!(without_password("postgres://ann:secret@db/salvor"), "postgres://…@db/salvor");
+        for (url, shown) in [
+            ("postgres://db/salvor", "postgres://db/salvor"),
+            ("postgres://ann:secret@db/salvor", "postgres://…@db/salvor"),
+            ("postgres://db/salvor?user=ann&password=secret", "postgres://db/salvor"),
+            ("postgres://ann@db:5432/salvor?password=se@cret", "postgres://…@db:5432/salvor"),
+            ("postgres://ann:se/c?ret@db/salvor", "postgres://…"),
+            ("db?password=secret", "…"),
+        ] {
+            assert_eq!(without_password(url), shown);
+        }
     }
 
     #[tokio::test]

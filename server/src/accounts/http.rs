@@ -38,23 +38,19 @@ async fn sign_in(
 ) -> Answer<Response> {
     let AppState { core, attempts, .. } = state;
     let now = core.clock.now();
-    let account = format!("account {}", form.email.trim().to_lowercase());
-    let address = format!("address {address}");
-    let waits = [&account, &address].into_iter().filter_map(|who| attempts.wait(who, now));
-    if let Some(wait) = waits.max() {
+    let attempt = attempts.begin(&form.email.trim().to_lowercase(), &address, now).map_err(|wait| {
         let pause = wait.to_std().unwrap_or_default();
         let minutes = pause.as_secs().div_ceil(60);
         let detail = format!("Too many sign-ins failed. Try again in {minutes} minutes.");
-        return Err(ApiProblem::from(Problem::TooMany(detail)).retry_after(pause));
-    }
-    match service::sign_in(&core, &form.email, &form.password).await? {
+        ApiProblem::from(Problem::TooMany(detail)).retry_after(pause)
+    })?;
+    let outcome = service::sign_in(&core, &form.email, &form.password).await;
+    match outcome.inspect_err(|_| attempts.take_back(&attempt))? {
         Some(secret) => {
-            attempts.succeeded(&account);
+            attempts.succeeded(&attempt);
             Ok(enter(&core, &secret, own_page(&form.next)))
         }
         None => {
-            attempts.failed(&account, now);
-            attempts.failed(&address, now);
             let (next, problem) = (percent_encoded(&form.next), percent_encoded(&refused().to_string()));
             Ok(Redirect::to(&format!("/console/sign-in?next={next}&problem={problem}")).into_response())
         }

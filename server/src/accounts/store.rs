@@ -43,7 +43,11 @@ pub async fn disable_user(tx: &mut Tx, id: UserId, now: DateTime<Utc>) -> sqlx::
     execute!(tx, "DELETE FROM sign_in_links WHERE user_id = $1 AND used_at IS NULL", &id).map(drop)
 }
 
+/// Sets the password of the user, if there is one; links that were to stand in for it are void.
 pub async fn set_password(tx: &mut Tx, email: &str, hash: &str) -> sqlx::Result<u64> {
+    let links = "DELETE FROM sign_in_links WHERE used_at IS NULL \
+                 AND user_id IN (SELECT id FROM users WHERE email = $1)";
+    execute!(tx, links, email)?;
     let sql = "UPDATE users SET password_hash = $1 WHERE email = $2 AND disabled_at IS NULL";
     execute!(tx, sql, hash, email)
 }

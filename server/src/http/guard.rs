@@ -62,7 +62,7 @@ pub async fn observe(mut request: Request, next: Next) -> Response {
 /// public pages bring a policy that fits their very script.
 pub async fn protect(request: Request, next: Next) -> Response {
     let nonce = request.extensions().get::<PageNonce>().cloned();
-    let is_secret = request.uri().path().starts_with("/tickets/") || request.uri().path().contains("/link/");
+    let is_ticket = request.uri().path().starts_with("/tickets/");
     let is_private =
         request.uri().path().starts_with("/console") || request.uri().path().starts_with("/api/v1");
     let mut response = next.run(request).await;
@@ -70,10 +70,11 @@ pub async fn protect(request: Request, next: Next) -> Response {
         response.headers().get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // The address of a secret link must not travel on to wherever a link in the page leads.
-    let referrer = if is_secret { "no-referrer" } else { "same-origin" };
+    // The address of a secret link must not travel on to wherever a link in the page leads. `same-origin` is enough for a
+    // sign-in link, which is used up by then; with `no-referrer` the browser would call its form's origin "null".
+    let referrer = if is_ticket { "no-referrer" } else { "same-origin" };
     headers.insert(REFERRER_POLICY, HeaderValue::from_static(referrer));
-    if is_private || is_secret {
+    if is_private || is_ticket {
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     }
     if !headers.contains_key(CONTENT_SECURITY_POLICY) {

@@ -18,12 +18,13 @@ use salvor_app::document::{Look, content_security_policy};
 use salvor_app::incidents::port::StatusView;
 use salvor_app::incidents::public::{LiveStatus, version};
 use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::page::Page;
 use super::{render, view};
 use crate::core::Core;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::events;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -32,6 +33,8 @@ const PROGRESS_EVERY: TimeDelta = TimeDelta::seconds(2);
 /// Unchanged facts are confirmed this often: pages tell when they were true.
 const CONFIRM_EVERY: TimeDelta = TimeDelta::seconds(15);
 pub const STALE_AFTER: TimeDelta = TimeDelta::seconds(60);
+/// A database that does not answer at all must not keep the page from growing old.
+const READ_WITHIN: Duration = Duration::from_secs(10);
 /// Readers that hold a live connection; the others' pages ask now and then.
 const LIVE_READERS: usize = 2_000;
 
@@ -85,16 +88,24 @@ impl Board {
     pub async fn run(self, core: Core) {
         let mut seen = Seen::default();
         while !self.0.stop.is_cancelled() {
-            if let Err(error) = self.follow(&core, &mut seen).await {
+            let outcome = tokio::time::timeout(READ_WITHIN, self.follow(&core, &mut seen)).await;
+            let outcome = outcome.unwrap_or_else(|_| {
+                Err(Error::Internal(format!("no answer within {} seconds", READ_WITHIN.as_secs())))
+            });
+            if let Err(error) = outcome {
                 seen.event = None;
                 tracing::warn!(%error, "the status page shows the last facts: newer ones could not be read");
                 self.grow_old(core.clock.now());
             }
             tokio::select! {
                 () = self.0.stop.cancelled() => {}
-                () = self.0.changed.notified() => {}
+                // Whatever the newest event is: its number may be lower than one that was seen already.
+                () = self.0.changed.notified() => seen.event = None,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
+        }
+        if let Some(saving) = seen.saving {
+            drop(saving.await);
         }
     }
 
@@ -150,24 +161,28 @@ impl Board {
         if same && !known.stale && age < CONFIRM_EVERY {
             return Ok(());
         }
-        let board = self.clone();
+        let (board, shown) = (self.clone(), next.clone());
         // Rendering and compressing take milliseconds a page: not on a thread that serves requests.
-        let shown = tokio::task::spawn_blocking(move || {
-            save(&board.0.folder, &next).unwrap_or_else(|error| {
-                tracing::warn!(%error, "the status snapshot could not be written; a restart would not show it");
-            });
-            board.show(next, false);
-        });
-        shown
+        tokio::task::spawn_blocking(move || board.show(shown, false))
             .await
-            .map_err(|error| crate::error::Error::Internal(format!("rendering the status page: {error}")))
+            .map_err(|error| Error::Internal(format!("rendering the status page: {error}")))?;
+        // The disk may be the very thing that is broken: nobody waits for it, and one at a time is enough.
+        if seen.saving.as_ref().is_none_or(JoinHandle::is_finished) {
+            let folder = self.0.folder.clone();
+            seen.saving = Some(tokio::task::spawn_blocking(move || {
+                save(&folder, &next).unwrap_or_else(|error| {
+                    tracing::warn!(%error, "the status snapshot could not be written; a restart would not show it");
+                });
+            }));
+        }
+        Ok(())
     }
 
-    /// Puts a view up: every document if its words changed, else those that move.
+    /// Puts a view up: every document if its words changed or it grew old, else those that move.
     fn show(&self, view: StatusView, stale: bool) {
         let known = self.0.snapshot.borrow().clone();
         let version = version(&view);
-        let (mut pages, documents) = match known.version == version {
+        let (mut pages, documents) = match known.version == version && known.stale == stale {
             true => (known.pages.clone(), render::moving(&self.look(), &view, stale)),
             false => (HashMap::new(), render::all(&self.look(), &view, stale)),
         };
@@ -199,6 +214,8 @@ impl Board {
 struct Seen {
     /// The newest event that the shown view knows of.
     event: Option<i64>,
+    /// The view on its way to the disk.
+    saving: Option<JoinHandle<()>>,
 }
 
 async fn newest_event(core: &Core) -> Result<i64> {

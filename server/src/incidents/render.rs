@@ -17,10 +17,10 @@ pub struct Document {
 pub fn all(look: &Look, view: &StatusView, stale: bool) -> Vec<Document> {
     let mut documents = vec![
         status(look, view, stale),
-        html("/history", public::history_document(look, view)),
+        html("/history", public::history_document(look, view, stale)),
         Document { path: "/history.atom".into(), kind: Kind::Atom, content: feed::atom(view).into_bytes() },
     ];
-    documents.extend(view.open.iter().chain(&view.past).map(|incident| of_incident(look, view, incident)));
+    documents.extend(view.open.iter().chain(&view.past).map(|incident| of_incident(look, view, incident, stale)));
     documents.extend(statuspage::documents(view).into_iter().map(|(path, value)| Document {
         path: path.to_owned(),
         kind: Kind::Json,
@@ -31,17 +31,16 @@ pub fn all(look: &Look, view: &StatusView, stale: bool) -> Vec<Document> {
 
 /// Those that change with the progress of a restore, and with the time of the facts.
 pub fn moving(look: &Look, view: &StatusView, stale: bool) -> Vec<Document> {
-    let open = view.open.iter().map(|incident| of_incident(look, view, incident));
+    let open = view.open.iter().map(|incident| of_incident(look, view, incident, stale));
     std::iter::once(status(look, view, stale)).chain(open).collect()
 }
 
 fn status(look: &Look, view: &StatusView, stale: bool) -> Document {
-    let document = if stale { public::stale_status_document } else { public::status_document };
-    html("/", document(look, view))
+    html("/", public::status_document(look, view, stale))
 }
 
-fn of_incident(look: &Look, view: &StatusView, incident: &IncidentView) -> Document {
-    html(format!("/incidents/{}", incident.id), public::incident_document(look, view, incident))
+fn of_incident(look: &Look, view: &StatusView, incident: &IncidentView, stale: bool) -> Document {
+    html(format!("/incidents/{}", incident.id), public::incident_document(look, view, incident, stale))
 }
 
 fn html(path: impl Into<String>, content: String) -> Document {

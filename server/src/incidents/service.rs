@@ -230,6 +230,7 @@ async fn change_components(
     changes: &[ComponentChange],
     now: DateTime<Utc>,
 ) -> Result<Vec<AffectedComponent>> {
+    store::lock_components(tx).await?;
     let known = store::components(tx).await?;
     let mut affected: Vec<AffectedComponent> = Vec::with_capacity(changes.len());
     for change in changes {
@@ -263,6 +264,8 @@ async fn change_components(
 /// What a resolution gives back: each component of the incident that its update does not name returns to operational,
 /// or to the worst that other open incidents last said of it.
 async fn freed(tx: &mut Tx, id: IncidentId, named: &[ComponentChange]) -> Result<Vec<ComponentChange>> {
+    // Another incident that takes one of them at this moment is waited for, or waits.
+    store::lock_components(tx).await?;
     let own = store::incidents(tx, &Choice { id: Some(id), open_only: false, limit: 1 }).await?;
     let open =
         store::incidents(tx, &Choice { id: None, open_only: true, limit: i64::from(u32::MAX) }).await?;

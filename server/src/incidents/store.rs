@@ -35,6 +35,12 @@ pub async fn components(tx: &mut Tx) -> sqlx::Result<Vec<ComponentView>> {
     rows.into_iter().map(ComponentView::try_from).collect()
 }
 
+/// Until the end of the transaction nobody else changes a component: what its incidents say of it stays true.
+pub async fn lock_components(tx: &mut Tx) -> sqlx::Result<()> {
+    let sql = format!("SELECT id FROM components ORDER BY id{}", tx.for_update());
+    fetch_all!(tx, (String,), sqlx::AssertSqlSafe(sql.as_str())).map(drop)
+}
+
 /// Adds a component after the others.
 pub async fn insert_component(tx: &mut Tx, component: &ComponentView) -> sqlx::Result<()> {
     execute!(

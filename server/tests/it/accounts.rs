@@ -46,7 +46,10 @@ on_both_engines! {
         let secret = again.rsplit_once('/').unwrap().1;
         assert_eq!(service::sign_in_by_link(&app.core, secret).await.unwrap(), None, "too old");
 
+        let unused = service::first_link(&app.core).await.unwrap().unwrap();
         service::set_password(&app.core, &viewer.email, crate::support::PASSWORD, None).await.unwrap();
+        let secret = unused.rsplit_once('/').unwrap().1;
+        assert_eq!(service::sign_in_by_link(&app.core, secret).await.unwrap(), None, "the password is set");
         assert_eq!(service::first_link(&app.core).await.unwrap(), None);
     }
 

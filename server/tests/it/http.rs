@@ -97,7 +97,8 @@ on_both_engines! {
     async fn a_link_is_used_up_by_a_post_only(app: &TestApp) {
         let link = salvor::accounts::service::first_link(&app.core).await.unwrap().unwrap();
         let path = link.strip_prefix("http://salvor.test").unwrap();
-        app.get(path).await;
+        let page = app.get(path).await;
+        assert_eq!(page.header("referrer-policy"), "same-origin", "or its form's origin would be \"null\"");
         let head = Request::head(path).body(Body::empty()).unwrap();
         app.send(head).await;
         let first = app.form(None, path, "").await;

@@ -2,10 +2,10 @@
 
 use leptos::prelude::*;
 
-use super::incident;
+use super::{as_of, incident, stale_notice};
 use crate::incidents::port::{IncidentView, StatusView};
 
-pub(super) fn main(view: &StatusView) -> AnyView {
+pub(super) fn main(view: &StatusView, stale: bool) -> AnyView {
     let months = by_month(view).into_iter().map(|(month, incidents)| {
         let list = incidents.into_iter().map(incident::summary).collect_view();
         view! { <section><h2>{month}</h2><ol class="card past" role="list">{list}</ol></section> }
@@ -15,6 +15,7 @@ pub(super) fn main(view: &StatusView) -> AnyView {
     view! {
         <main id="main" class="wrap stack">
             <h1>"History"</h1>
+            {stale.then(|| view! { <div class="muted small">{as_of(view)}</div>{stale_notice(stale)} })}
             {none}
             {months.collect_view()}
             <p><a href="/">"Current status"</a>" · "<a href="/history.atom">"Atom feed"</a></p>

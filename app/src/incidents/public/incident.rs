@@ -5,19 +5,22 @@ use leptos::prelude::*;
 use salvor_domain::incident::{Impact, IncidentStatus};
 use salvor_domain::units::duration;
 
-use super::{components, impact_tone, progress, version};
+use super::{as_of, components, impact_tone, progress, stale_notice, version};
 use crate::document::tone::{Tone, badge};
 use crate::document::{said, when};
 use crate::incidents::port::{AffectedComponent, IncidentView, StatusView, UpdateView};
 
 /// The incident's own page.
-pub(super) fn main(view: &StatusView, incident: &IncidentView) -> AnyView {
+pub(super) fn main(view: &StatusView, incident: &IncidentView, stale: bool) -> AnyView {
     let affected = (!incident.components.is_empty()).then(|| {
         view! { <section><h2>"Affected"</h2>{components::list(&incident.components)}</section> }
     });
-    let (as_of, version) = (view.as_of.to_rfc3339(), version(view));
+    // A past incident's page is not rendered anew for the time of its facts alone, so it names that only when they are old.
+    let age = (stale || incident.status.is_open())
+        .then(|| view! { <div class="muted small">{as_of(view)}</div>{stale_notice(stale)} });
+    let (facts_of, version) = (view.as_of.to_rfc3339(), version(view));
     view! {
-        <main id="main" class="wrap stack" data-live="/live/status" data-version=version data-as-of=as_of>
+        <main id="main" class="wrap stack" data-live="/live/status" data-version=version data-as-of=facts_of>
             <div id="incident" class="stack" data-part="">
                 <header class="stack">
                     <h1>{incident.name.clone()}</h1>
@@ -31,6 +34,7 @@ pub(super) fn main(view: &StatusView, incident: &IncidentView) -> AnyView {
                     <div class="card" data-tone=tone(incident).as_str()>{updates(&incident.updates, "h3")}</div>
                 </section>
             </div>
+            {age}
             <p><a href="/">"Current status"</a>" · "<a href="/history">"History"</a></p>
         </main>
     }

@@ -5,11 +5,12 @@
 //! not known is said as not known, and a page that is green has no open incident.
 
 use chrono::{DateTime, Utc};
+use leptos::prelude::*;
 use salvor_domain::incident::{Impact, rollup};
 use sha2::{Digest as _, Sha256};
 
 use crate::document::tone::Tone;
-use crate::document::{Look, Page, document};
+use crate::document::{Look, Page, document, when};
 use crate::incidents::port::{IncidentView, PublicProgress, StatusView};
 
 mod components;
@@ -46,17 +47,9 @@ pub fn version(view: &StatusView) -> String {
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// `/`
-pub fn status_document(look: &Look, view: &StatusView) -> String {
-    status_page(look, view, false)
-}
-
-/// `/`, when the facts have not been read anew for a while: it says so, without JavaScript too.
-pub fn stale_status_document(look: &Look, view: &StatusView) -> String {
-    status_page(look, view, true)
-}
-
-fn status_page(look: &Look, view: &StatusView, stale: bool) -> String {
+/// `/`. Here and below, `stale` means that the facts have not been read anew for a while: the page says so, without
+/// JavaScript too.
+pub fn status_document(look: &Look, view: &StatusView, stale: bool) -> String {
     let (_, words) = standing(view);
     let page = Page {
         name: view.page_name.clone(),
@@ -70,7 +63,7 @@ fn status_page(look: &Look, view: &StatusView, stale: bool) -> String {
 }
 
 /// `/incidents/{id}`
-pub fn incident_document(look: &Look, view: &StatusView, incident: &IncidentView) -> String {
+pub fn incident_document(look: &Look, view: &StatusView, incident: &IncidentView, stale: bool) -> String {
     let page = Page {
         name: view.page_name.clone(),
         title: incident.name.clone(),
@@ -79,11 +72,11 @@ pub fn incident_document(look: &Look, view: &StatusView, incident: &IncidentView
         refresh_seconds: incident.status.is_open().then_some(60),
         noindex: false,
     };
-    document(look, page, || incident::main(view, incident))
+    document(look, page, || incident::main(view, incident, stale))
 }
 
 /// `/history`
-pub fn history_document(look: &Look, view: &StatusView) -> String {
+pub fn history_document(look: &Look, view: &StatusView, stale: bool) -> String {
     let page = Page {
         name: view.page_name.clone(),
         title: "History".into(),
@@ -92,7 +85,23 @@ pub fn history_document(look: &Look, view: &StatusView) -> String {
         refresh_seconds: None,
         noindex: false,
     };
-    document(look, page, || history::main(view))
+    document(look, page, || history::main(view, stale))
+}
+
+/// When the facts were true.
+fn as_of(view: &StatusView) -> AnyView {
+    view! { <p id="as-of">"As of "{when(view.as_of)}</p> }.into_any()
+}
+
+/// That the facts are old; hidden while they are not, for the script to show.
+fn stale_notice(stale: bool) -> AnyView {
+    let hidden = (!stale).then_some("");
+    view! {
+        <p id="stale" class="stale alert" data-tone="warn" role="status" hidden=hidden>
+            "What you see is more than a minute old: newer facts could not be loaded. This page keeps trying."
+        </p>
+    }
+    .into_any()
 }
 
 /// The page in one tone and a few words. An open incident is never green, whatever its components say.

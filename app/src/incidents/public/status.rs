@@ -4,23 +4,19 @@ use chrono::TimeDelta;
 use leptos::prelude::*;
 use salvor_domain::units::count;
 
-use super::{components, incident, progress, standing, version};
-use crate::document::when;
+use super::{as_of, components, incident, progress, stale_notice, standing, version};
 use crate::incidents::port::{IncidentView, StatusView};
 
 /// Older incidents are in the history.
 const PAST_DAYS: i64 = 7;
 
 pub(super) fn main(view: &StatusView, stale: bool) -> AnyView {
-    let hidden = (!stale).then_some("");
-    let (as_of, version) = (view.as_of.to_rfc3339(), version(view));
+    let (facts_of, version) = (view.as_of.to_rfc3339(), version(view));
     view! {
-        <main id="main" class="wrap stack" data-live="/live/status" data-version=version data-as-of=as_of>
+        <main id="main" class="wrap stack" data-live="/live/status" data-version=version data-as-of=facts_of>
             <div>
                 {banner(view)}
-                <p id="stale" class="stale alert" data-tone="warn" role="status" hidden=hidden>
-                    "What you see is more than a minute old: newer facts could not be loaded. This page keeps trying."
-                </p>
+                {stale_notice(stale)}
             </div>
             <div id="open" class="stack" data-part="">{open(view)}{others(view)}</div>
             <section id="components" data-part="">
@@ -46,7 +42,7 @@ fn banner(view: &StatusView) -> AnyView {
                 {tone.icon()}
                 <div>
                     <h1>{words}</h1>
-                    <p id="as-of">"As of "{when(view.as_of)}</p>
+                    {as_of(view)}
                 </div>
             </div>
         </div>

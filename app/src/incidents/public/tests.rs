@@ -29,7 +29,7 @@ fn resolved(days_ago: i64) -> IncidentView {
 
 #[test]
 fn the_status_page_says_what_is() {
-    let html = status_document(&LOOK, &StatusView::sample());
+    let html = status_document(&LOOK, &StatusView::sample(), false);
     is_sound(&html);
     is_small(&html);
     let text = text(&html);
@@ -59,13 +59,13 @@ fn the_status_page_says_what_is() {
 
 #[test]
 fn a_quiet_day_is_green() {
-    let html = status_document(&LOOK, &quiet());
+    let html = status_document(&LOOK, &quiet(), false);
     is_sound(&html);
     let text = text(&html);
     assert!(text.contains("All Systems Operational"));
     assert!(!text.contains("ncident in Progress") && !text.contains("Open incident"));
     assert!(!html.contains("<progress") && !html.contains("http-equiv=\"refresh\""));
-    let bare = status_document(&LOOK, &StatusView { components: vec![], ..quiet() });
+    let bare = status_document(&LOOK, &StatusView { components: vec![], ..quiet() }, false);
     assert!(bare.contains("No components are listed yet."));
 }
 
@@ -75,7 +75,7 @@ fn an_open_incident_is_never_green() {
         let open = vec![IncidentView { impact: *impact, ..IncidentView::sample() }];
         let view = StatusView { open, ..quiet() };
         assert_ne!(standing(&view).0, Tone::Ok, "{impact}");
-        assert!(!status_document(&LOOK, &view).contains("All Systems Operational"));
+        assert!(!status_document(&LOOK, &view, false).contains("All Systems Operational"));
     }
 }
 
@@ -88,7 +88,7 @@ fn groups_stand_together_and_restores_without_incident_apart() {
     let components =
         vec![member("One", Some("Storage")), member("Two", None), member("Three", Some("Storage"))];
     let view = StatusView { components, open: vec![], ..StatusView::sample() };
-    let text = text(&status_document(&LOOK, &view));
+    let text = text(&status_document(&LOOK, &view, false));
     assert!(text.contains("Storage One Operational Three Operational Two Operational"), "{text}");
     assert!(text.contains("Files on their way back uploads 40 of 60 files"), "{text}");
 }
@@ -96,32 +96,32 @@ fn groups_stand_together_and_restores_without_incident_apart() {
 #[test]
 fn past_incidents_are_those_of_the_last_days() {
     let view = StatusView { past: vec![resolved(2), resolved(9), resolved(40)], ..quiet() };
-    let status = text(&status_document(&LOOK, &view));
+    let status = text(&status_document(&LOOK, &view, false));
     assert!(
         status.contains("It was 2 days ago Resolved") && status.contains("resolved after 2 h 5 min"),
         "{status}"
     );
     assert!(!status.contains("9 days ago"));
 
-    let html = history_document(&LOOK, &view);
+    let html = history_document(&LOOK, &view, false);
     is_sound(&html);
     let history = text(&html);
     assert!(history.contains("December 1969 It was 2 days ago"), "{history}");
     assert!(history.contains("November 1969 It was 40 days ago"), "{history}");
-    assert!(history_document(&LOOK, &quiet()).contains("There has been no incident so far."));
+    assert!(history_document(&LOOK, &quiet(), false).contains("There has been no incident so far."));
 }
 
 #[test]
 fn an_incident_has_its_page() {
     let view = StatusView::sample();
-    let html = incident_document(&LOOK, &view, &view.open[0]);
+    let html = incident_document(&LOOK, &view, &view.open[0], false);
     is_sound(&html);
     is_small(&html);
     let text = text(&html);
     assert!(text.contains("Some uploaded files are missing Identified Major impact"), "{text}");
     assert!(text.contains("40 of 60 files are back"), "{text}");
     let over = resolved(1);
-    let over = super::incident_document(&LOOK, &view, &over);
+    let over = super::incident_document(&LOOK, &view, &over, false);
     assert!(!over.contains("<progress"), "a resolved incident shows no running restore");
 }
 
@@ -136,9 +136,9 @@ fn what_people_wrote_is_text() {
     view.components[1].description = Some(HOSTILE.into());
     view.restores[0].volume = HOSTILE.into();
     for html in [
-        status_document(&LOOK, &view),
-        incident_document(&LOOK, &view, &view.open[0]),
-        history_document(&LOOK, &view),
+        status_document(&LOOK, &view, false),
+        incident_document(&LOOK, &view, &view.open[0], false),
+        history_document(&LOOK, &view, false),
     ] {
         is_sound(&html);
         assert!(text(&html).contains(HOSTILE));
@@ -160,7 +160,7 @@ fn a_long_day_still_fits() {
             IncidentUpdate { body, ..update.clone() }
         })
         .collect();
-    is_small(&status_document(&LOOK, &view));
+    is_small(&status_document(&LOOK, &view, false));
 }
 
 type IncidentUpdate = crate::incidents::port::UpdateView;
@@ -179,5 +179,27 @@ fn a_version_changes_with_the_words_and_not_with_the_figures() {
     let live = serde_json::to_value(LiveStatus::of(&view)).unwrap();
     assert_eq!(live["version"], version(&view));
     assert_eq!(live["restores"][0]["files_done"], 40);
-    assert!(status_document(&LOOK, &view).contains(&format!("data-version=\"{}\"", version(&view))));
+    assert!(status_document(&LOOK, &view, false).contains(&format!("data-version=\"{}\"", version(&view))));
+}
+
+#[test]
+fn every_page_says_when_its_facts_are_old() {
+    let view = StatusView { past: vec![resolved(1)], ..StatusView::sample() };
+    let pages = |stale| {
+        [
+            status_document(&LOOK, &view, stale),
+            incident_document(&LOOK, &view, &view.open[0], stale),
+            incident_document(&LOOK, &view, &view.past[0], stale),
+            history_document(&LOOK, &view, stale),
+        ]
+    };
+    for html in pages(true) {
+        is_sound(&html);
+        assert!(html.contains("more than a minute old") && !html.contains("role=\"status\" hidden"));
+        assert!(text(&html).contains("As of 1 Jan 1970, 00:00 UTC"));
+    }
+    for html in pages(false) {
+        is_sound(&html);
+        assert!(!html.contains("more than a minute old") || html.contains("role=\"status\" hidden"));
+    }
 }
