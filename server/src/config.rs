@@ -12,8 +12,11 @@ use salvor_domain::url_pattern::UrlPattern;
 use salvor_domain::volume::{CopyKind, Placement};
 use serde::Deserialize;
 
+use crate::network::Network;
+
 /// More copies than the catalogue has bits for.
 pub const MAX_COPIES: usize = 62;
+const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1"];
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -31,6 +34,8 @@ pub struct ServerConfig {
     pub public_url: String,
     pub data_dir: PathBuf,
     pub database_url: Option<String>,
+    /// Proxies that are believed about whom they speak for; those on this machine, if nothing else is said.
+    pub trusted_proxies: Vec<Network>,
 }
 
 #[derive(Debug, Clone)]
@@ -214,6 +219,7 @@ mod raw {
         public_url: Option<String>,
         data_dir: Option<PathBuf>,
         database_url: Option<String>,
+        trusted_proxies: Option<toml::Value>,
     }
 
     #[derive(Deserialize, Default)]
@@ -266,6 +272,23 @@ mod raw {
             .map_err(|_| wrong(key, format!("\"{text}\" is not an address; write for example \"{default}\"")))
     }
 
+    /// A list, or in a variable its members with commas between them.
+    fn networks(key: &str, value: Option<toml::Value>) -> Result<Vec<Network>, ConfigError> {
+        let members = match value {
+            None => LOOPBACK.map(str::to_owned).to_vec(),
+            Some(toml::Value::String(text)) => text
+                .split(',')
+                .map(|member| member.trim().to_owned())
+                .filter(|member| !member.is_empty())
+                .collect(),
+            Some(list) => {
+                let rule = "is a list of networks; write for example [\"10.0.0.0/8\"]";
+                list.try_into::<Vec<String>>().map_err(|_| wrong(key, rule))?
+            }
+        };
+        members.iter().map(|member| member.parse().map_err(|why| wrong(key, why))).collect()
+    }
+
     fn checked_name(key: &str, name: &str) -> Result<(), ConfigError> {
         let fits = !name.is_empty()
             && name.len() <= 64
@@ -298,6 +321,7 @@ mod raw {
                 public_url: public_url.trim_end_matches('/').to_owned(),
                 data_dir: base.join(self.server.data_dir.unwrap_or_else(|| PathBuf::from("salvor-data"))),
                 database_url: self.server.database_url,
+                trusted_proxies: networks("server.trusted_proxies", self.server.trusted_proxies)?,
             };
             let gateway =
                 GatewayConfig { listen: address("gateway.listen", self.gateway.listen, "127.0.0.1:8081")? };
@@ -405,6 +429,11 @@ mod tests {
         for (text, words) in [
             ("[server]\nlisten = \"here\"\n", &["salvor.toml", "server.listen", "127.0.0.1:8080"][..]),
             ("[server]\nport = 1\n", &["salvor.toml", "port", "listen"]),
+            (
+                "[server]\ntrusted_proxies = [\"10.0.0.0/8\", \"proxy\"]\n",
+                &["server.trusted_proxies", "\"proxy\"", "10.0.0.0/8"],
+            ),
+            ("[server]\ntrusted_proxies = 1\n", &["server.trusted_proxies", "list"]),
             ("[tickets]\nrestore = \"never\"\n", &["restore", "never", "auto"]),
             ("[[volume]]\nname = \"a b\"\npath = \"x\"\n", &["volume.name", "a b", "letters"]),
             (&format!("{VOLUME}url_patterns = [\"x\"]\n"), &["uploads", "url_patterns", "{path}"]),
@@ -432,6 +461,9 @@ mod tests {
         let with =
             |name: &str, value: &str| Config::load(None, [(name.to_owned(), value.to_owned())].into_iter());
         assert_eq!(with("SALVOR_SERVER_LISTEN", "0.0.0.0:80").unwrap().server.listen.port(), 80);
+        let proxies =
+            with("SALVOR_SERVER_TRUSTED_PROXIES", "10.0.0.0/8, ::1").unwrap().server.trusted_proxies;
+        assert!(proxies.len() == 2 && proxies[0].contains("10.1.2.3".parse().unwrap()));
         assert!(with("SALVOR_LISTEN", "x").unwrap_err().to_string().contains("SALVOR_SERVER_LISTEN"));
     }
 }

@@ -15,6 +15,7 @@ pub mod error;
 pub mod events;
 pub mod http;
 pub mod incidents;
+pub mod network;
 pub mod restore;
 pub mod routes;
 pub mod tickets;

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::get;
-use axum::{Router, middleware};
+use axum::{Extension, Router, middleware};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 
 use crate::core::Core;
+use crate::http::client::TrustedProxies;
 use crate::http::{
     Answer, ApiProblem, AppState, access, console, feed, guard, idempotency, metrics, openapi, origin,
 };
@@ -22,6 +23,7 @@ pub fn router(state: AppState) -> Router {
     let core = state.core.clone();
     let css: Arc<str> = Arc::from(&*state.site.public_css_inline);
     let desk = state.tickets.clone();
+    let proxies = TrustedProxies(core.config.server.trusted_proxies.as_slice().into());
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
@@ -41,7 +43,7 @@ pub fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(async || ApiProblem::method_not_allowed())
         .layer(DefaultBodyLimit::disable())
         .layer(RequestBodyLimitLayer::new(guard::LARGEST_BODY))
-        .layer(middleware::from_fn_with_state(core.clone(), idempotency::replay))
+        .layer(middleware::from_fn_with_state(state.clone(), idempotency::replay))
         .layer(middleware::from_fn_with_state(core.clone(), access::check))
         .layer(middleware::from_fn_with_state(core, origin::check))
         .layer(middleware::from_fn(guard::limit))
@@ -50,6 +52,7 @@ pub fn router(state: AppState) -> Router {
         .layer(middleware::from_fn_with_state(css, guard::show_problems))
         .layer(middleware::from_fn(guard::protect))
         .layer(middleware::from_fn(guard::observe))
+        .layer(Extension(proxies))
         .with_state(state)
 }
 

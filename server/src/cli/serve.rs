@@ -8,7 +8,6 @@ use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::CliError;
 use crate::accounts::service as accounts;
@@ -34,8 +33,8 @@ pub async fn run(core: Core, _: Args) -> Result<ExitCode, CliError> {
         tracing::warn!("[mail] is configured, but this version of Salvor does not send mail yet");
     }
     let stop = CancellationToken::new();
-    let tasks = TaskTracker::new();
     let state = AppState::open(core.clone(), stop.clone()).await?;
+    let tasks = state.tasks.clone();
     if let Some(notice) = state.site.notice() {
         tracing::warn!("{notice}");
     }

@@ -3,6 +3,8 @@
 //! A key is taken before the call is handled and its answer kept right after it (not in the handler's transaction: a
 //! middleware does not know it). If Salvor dies in between, the key stays taken without an answer: calls with it are
 //! refused for [`ABANDONED`], and then handled anew. Answers are kept for [`KEPT`].
+//!
+//! A call with a key is handled to its end also when the caller hangs up: that caller is the one who sends it again.
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -11,13 +13,15 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, TimeDelta, Utc};
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
+use tracing::Instrument;
 
 use super::access::Caller;
 use super::client::ClientAddress;
 use super::guard::{LARGEST_BODY, too_large};
 use crate::core::Core;
 use crate::database::{Tx, execute, fetch_optional};
-use crate::http::ApiProblem;
+use crate::error::Error;
+use crate::http::{ApiProblem, AppState};
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -34,15 +38,21 @@ struct Kept {
     text: String,
 }
 
-pub async fn replay(State(core): State<Core>, request: Request, next: Next) -> Response {
+pub async fn replay(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let applies = request.method() == Method::POST && request.uri().path().starts_with("/api/v1/");
     let Some(key) = request.headers().get(KEY).cloned().filter(|_| applies) else {
         return next.run(request).await;
     };
-    handle(&core, key, request, next).await.unwrap_or_else(IntoResponse::into_response)
+    handle(&state, key, request, next).await.unwrap_or_else(IntoResponse::into_response)
 }
 
-async fn handle(core: &Core, key: HeaderValue, request: Request, next: Next) -> Result<Response, ApiProblem> {
+async fn handle(
+    state: &AppState,
+    key: HeaderValue,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiProblem> {
+    let core = state.core.clone();
     let key = key.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
     let key = key
         .ok_or_else(|| ApiProblem::invalid("Idempotency-Key: use 1 to 255 visible characters."))?
@@ -50,19 +60,26 @@ async fn handle(core: &Core, key: HeaderValue, request: Request, next: Next) -> 
     let (mut parts, body) = request.into_parts();
     let caller = match parts.extensions.get::<Caller>() {
         Some(caller) => caller.actor.name.clone(),
-        None => {
-            let peer = parts.extensions.get::<axum::extract::ConnectInfo<std::net::SocketAddr>>();
-            format!("address {}", ClientAddress::of(peer.map(|info| info.0.ip()), &parts.headers).0)
-        }
+        None => format!("address {}", ClientAddress::of(&parts).0),
     };
     let body = to_bytes(body, LARGEST_BODY).await.map_err(|_| too_large())?;
     let call = fingerprint(&parts.method, parts.uri.path(), &body);
-    if let Some(answer) = take(core, &caller, &key, &call).await? {
+    if let Some(answer) = take(&core, &caller, &key, &call).await? {
         return Ok(answer);
     }
     parts.headers.remove(&KEY);
-    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-    keep(core, &caller, &key, call, response).await
+    let request = Request::from_parts(parts, Body::from(body));
+    let handled = async move {
+        let response = next.run(request).await;
+        keep(&core, &caller, &key, call, response).await
+    };
+    match state.tasks.spawn(handled.in_current_span()).await {
+        Ok(answer) => answer,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => Err(Error::Internal(format!("a call was not handled to its end: {error}")).into()),
+        },
+    }
 }
 
 /// Takes the key, or gives the answer that is kept under it.

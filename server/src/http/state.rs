@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::accounts::limits::Attempts;
 use crate::assets::Site;
@@ -29,6 +30,8 @@ pub struct AppState {
     pub tickets: Tickets,
     /// Cancelled when the server stops: streams end then.
     pub stop: CancellationToken,
+    /// What the server waits for before it ends.
+    pub tasks: TaskTracker,
 }
 
 impl AppState {
@@ -38,6 +41,16 @@ impl AppState {
         let board = Board::new(&core, &*site.public_css_inline, stop.clone());
         let incidents = Incidents::new(core.clone()).with_board(board.clone());
         let tickets = Tickets::new(core.clone());
-        Ok(Self { core, attempts: Arc::default(), feed, site, board, incidents, tickets, stop })
+        Ok(Self {
+            core,
+            attempts: Arc::default(),
+            feed,
+            site,
+            board,
+            incidents,
+            tickets,
+            stop,
+            tasks: TaskTracker::new(),
+        })
     }
 }

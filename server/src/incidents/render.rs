@@ -20,7 +20,8 @@ pub fn all(look: &Look, view: &StatusView, stale: bool) -> Vec<Document> {
         html("/history", public::history_document(look, view, stale)),
         Document { path: "/history.atom".into(), kind: Kind::Atom, content: feed::atom(view).into_bytes() },
     ];
-    documents.extend(view.open.iter().chain(&view.past).map(|incident| of_incident(look, view, incident, stale)));
+    documents
+        .extend(view.open.iter().chain(&view.past).map(|incident| of_incident(look, view, incident, stale)));
     documents.extend(statuspage::documents(view).into_iter().map(|(path, value)| Document {
         path: path.to_owned(),
         kind: Kind::Json,
