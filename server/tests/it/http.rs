@@ -146,7 +146,7 @@ on_both_engines! {
         method.problem(405);
         assert_eq!(app.get("/healthz").await.header("x-content-type-options"), "nosniff");
         assert_eq!(app.get("/tickets/0123").await.header("referrer-policy"), "no-referrer");
-        let large = Request::post("/console/do/sign_in").header("content-length", "3000000");
+        let large = Request::post("/console/do/sign_in").header("content-length", "5000000");
         app.send(large.body(Body::empty()).unwrap()).await.problem(413);
     }
 
