@@ -75,4 +75,4 @@ binaries:
 
 .PHONY: playwright
 playwright:
-	@cd end2end && SALVOR_BIN=$(abspath $(target))/debug/salvor npx --no-install playwright test --pass-with-no-tests $(ARGS)
+	@cd end2end && SALVOR_BIN=$(abspath $(target))/debug/salvor npx --no-install playwright test $(ARGS)
