@@ -153,8 +153,10 @@ pub fn restore_batch(
         })
         .collect();
     let mut fatal = batch.fatal();
+    // A volume that was unmounted or renamed meanwhile took the files with it.
+    let still_there = || target.root().reachable().map_err(|why| WriteFault::new(WriteFaultKind::Gone, why));
     if outcomes.iter().any(|outcome| outcome.result.needs_barrier())
-        && let Err(fault) = target.barrier()
+        && let Err(fault) = target.barrier().and_then(|()| still_there())
     {
         for outcome in outcomes.iter_mut().filter(|outcome| outcome.result.needs_barrier()) {
             outcome.result = RestoreResult::Failed {

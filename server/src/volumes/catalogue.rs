@@ -107,7 +107,8 @@ pub async fn find_by_name(
     rows.into_iter().map(|(path,)| stored_path("files", path)).collect()
 }
 
-/// Adds these rows; where the path is there already, they take its place.
+/// Adds these rows; where the path is there already, they take its place. A file whose owner deleted it stays deleted
+/// unless the row is of a newer file.
 pub async fn upsert(tx: &mut Tx, volume_id: i64, rows: &[CatalogueRow]) -> sqlx::Result<()> {
     for rows in rows.chunks(CHUNK) {
         build!(&mut *tx, |query, connection| {
@@ -122,7 +123,8 @@ pub async fn upsert(tx: &mut Tx, volume_id: i64, rows: &[CatalogueRow]) -> sqlx:
             });
             query.push(
                 " ON CONFLICT (volume_id, path) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns, \
-                 digest = excluded.digest, mode = excluded.mode, state = excluded.state, \
+                 digest = excluded.digest, mode = excluded.mode, \
+                 state = CASE WHEN files.state = 3 AND excluded.mtime_ns <= files.mtime_ns THEN 3 ELSE excluded.state END, \
                  holders = excluded.holders, verified_at = excluded.verified_at",
             );
             query.build().execute(connection).await.map(drop)
@@ -131,6 +133,7 @@ pub async fn upsert(tx: &mut Tx, volume_id: i64, rows: &[CatalogueRow]) -> sqlx:
     Ok(())
 }
 
+/// Sets the state of these files. A tombstone stays one, whoever read the file's row before its owner deleted it.
 pub async fn set_state(
     tx: &mut Tx,
     volume_id: i64,
@@ -146,7 +149,8 @@ pub async fn set_state(
             for path in paths {
                 list.push_bind(path.as_bytes());
             }
-            query.push(")").build().execute(connection).await.map(drop)
+            query.push(") AND state <> ").push_bind(code(FileState::Tombstone));
+            query.build().execute(connection).await.map(drop)
         })?;
     }
     Ok(())

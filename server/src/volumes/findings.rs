@@ -65,25 +65,34 @@ pub async fn dismiss(tx: &mut Tx, volume_id: i64, path: &FilePath, now: DateTime
     close(tx, volume_id, std::iter::once(path.as_bytes()), FindingState::Dismissed, now).await
 }
 
-/// Resolves the open findings of `kinds` that the check `job_id` did not see again, where it looked (`within`).
+/// A check that came to its end: which one, and since when it looked.
+#[derive(Debug, Clone, Copy)]
+pub struct Looked {
+    pub job: JobId,
+    pub since: DateTime<Utc>,
+}
+
+/// Resolves the open findings of `kinds` that the check did not see again, where it looked (`within`). What another job
+/// saw while it looked stays: that may be newer.
 pub async fn resolve_unseen(
     tx: &mut Tx,
     volume_id: i64,
-    job_id: JobId,
+    looked: Looked,
     kinds: &[FindingKind],
     within: impl Fn(&[u8]) -> bool + Send,
     now: DateTime<Utc>,
 ) -> sqlx::Result<u64> {
-    let job_id = job_id.to_string();
+    let job_id = looked.job.to_string();
     let mut resolved = 0;
     for kind in kinds {
         let mut after = Vec::new();
         loop {
             let sql = "SELECT path FROM findings WHERE volume_id = $1 AND state = 'open' AND kind = $2 \
-                       AND job_id <> $3 AND path > $4 ORDER BY path LIMIT $5";
-            let limit = to_sql(CHUNK as u64);
+                       AND job_id <> $3 AND seen_at < $4 AND path > $5 ORDER BY path LIMIT $6";
+            let (kind_word, limit) = (kind.as_str(), to_sql(CHUNK as u64));
+            let since = looked.since;
             let rows =
-                fetch_all!(&mut *tx, (Vec<u8>,), sql, volume_id, kind.as_str(), &job_id, &after, limit)?;
+                fetch_all!(&mut *tx, (Vec<u8>,), sql, volume_id, kind_word, &job_id, since, &after, limit)?;
             let Some((last,)) = rows.last() else { break };
             after.clone_from(last);
             let unseen: Vec<_> = rows.into_iter().map(|(path,)| path).filter(|path| within(path)).collect();
@@ -219,7 +228,10 @@ async fn close(
         closed += build!(&mut *tx, |query, connection| {
             query.push("UPDATE findings SET state = ").push_bind(state.as_str());
             query.push(", resolved_at = ").push_bind(now);
-            query.push(" WHERE volume_id = ").push_bind(volume_id).push(" AND state = 'open' AND path IN (");
+            // What was dismissed is over as well once the file is there again: if it is lost anew, that is news.
+            let closable = if state == FindingState::Resolved { "('open', 'dismissed')" } else { "('open')" };
+            query.push(" WHERE volume_id = ").push_bind(volume_id);
+            query.push(" AND state IN ").push(closable).push(" AND path IN (");
             let mut list = query.separated(", ");
             for &path in paths {
                 list.push_bind(path);

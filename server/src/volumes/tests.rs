@@ -175,10 +175,15 @@ async fn findings_open_resolve_and_stay_dismissed() {
         assert_eq!(losses, [(path(b"a"), Corrupt)], "each file once; what changed is not lost");
 
         let kinds = [Missing, Changed];
+        let looked = |since| findings::Looked { job: job(2), since: at(since) };
         let elsewhere =
-            findings::resolve_unseen(&mut tx, id, job(2), &kinds, |_| false, at(4)).await.unwrap();
+            findings::resolve_unseen(&mut tx, id, looked(3), &kinds, |_| false, at(4)).await.unwrap();
         assert_eq!(elsewhere, 0, "nobody looked there");
-        let there = findings::resolve_unseen(&mut tx, id, job(2), &kinds, |path| path == b"c", at(4)).await;
+        let during =
+            findings::resolve_unseen(&mut tx, id, looked(1), &kinds, |path| path == b"c", at(4)).await;
+        assert_eq!(during.unwrap(), 0, "another job saw it while this one looked");
+        let there =
+            findings::resolve_unseen(&mut tx, id, looked(3), &kinds, |path| path == b"c", at(4)).await;
         assert_eq!(there.unwrap(), 1);
         assert_eq!(findings::resolve(&mut tx, id, &[path(b"a"), path(b"z")], at(5)).await.unwrap(), 2);
         assert_eq!(findings::counts(&mut tx, id).await.unwrap().total(), 0);
@@ -229,5 +234,25 @@ async fn pages_of_findings_follow_each_other_without_gap_or_repeat() {
         assert_eq!(findings::page(&mut tx, id, &nowhere).await.unwrap().unwrap().findings, []);
         let bad = FindingsFilter { after: Some("page 2".into()), ..FindingsFilter::default() };
         assert_eq!(findings::page(&mut tx, id, &bad).await.unwrap(), Err(findings::BadPage));
+    }
+}
+
+#[tokio::test]
+async fn a_tombstone_outlives_those_who_read_the_row_before() {
+    let (_folder, all) = databases().await;
+    for db in all {
+        let (mut tx, id) = volume(&db).await;
+        let deleted = row(b"a", 1, 1);
+        catalogue::upsert(&mut tx, id, std::slice::from_ref(&deleted)).await.unwrap();
+        catalogue::set_state(&mut tx, id, &[path(b"a")], FileState::Tombstone).await.unwrap();
+        let state = async |tx: &mut Tx| catalogue::get(tx, id, &[path(b"a")]).await.unwrap()[0].state;
+
+        catalogue::set_state(&mut tx, id, &[path(b"a")], FileState::Missing).await.unwrap();
+        catalogue::upsert(&mut tx, id, std::slice::from_ref(&deleted)).await.unwrap();
+        assert_eq!(state(&mut tx).await, FileState::Tombstone);
+
+        let newer = CatalogueRow { mtime_ns: deleted.mtime_ns + 1, ..deleted };
+        catalogue::upsert(&mut tx, id, &[newer]).await.unwrap();
+        assert_eq!(state(&mut tx).await, FileState::Present, "its owner uploaded it again");
     }
 }

@@ -12,7 +12,7 @@ use crate::restore::planner::Scope;
 use crate::restore::store::{Job, figures, segments};
 use crate::restore::work::{Halt, Work};
 use crate::volumes::catalogue::{self, CatalogueRow};
-use crate::volumes::findings::{self, NewFinding};
+use crate::volumes::findings::{self, Looked, NewFinding};
 use crate::volumes::store as volumes;
 
 /// Files and bytes between two commits.
@@ -153,7 +153,8 @@ pub async fn finish(tx: &mut Tx, job: &Job, now: chrono::DateTime<chrono::Utc>) 
     let kinds = if *full { FindingKind::ALL } else { &quick };
     let scope = Scope::new(paths, &[]);
     let within = |path: &[u8]| scope.contains(path);
-    findings::resolve_unseen(tx, job.volume_id, job.id, kinds, within, now).await?;
+    let looked = Looked { job: job.id, since: job.started_at.unwrap_or(now) };
+    findings::resolve_unseen(tx, job.volume_id, looked, kinds, within, now).await?;
     if scope.is_everything() {
         let started = job.started_at.filter(|_| *full);
         volumes::set_checked_at(tx, job.volume_id, now, started).await?;
