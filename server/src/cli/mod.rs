@@ -77,7 +77,10 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return complain(&CliError::Failed(format!("threads could not be started: {error}"))),
     };
-    runtime.block_on(run(cli)).unwrap_or_else(|error| complain(&error))
+    let code = runtime.block_on(run(cli)).unwrap_or_else(|error| complain(&error));
+    // A folder that hangs keeps the thread that asked it; the process does not wait for that one.
+    runtime.shutdown_background();
+    code
 }
 
 async fn run(cli: Cli) -> Result<ExitCode, CliError> {

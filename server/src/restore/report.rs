@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use salvor_domain::finding::{FindingCounts, FindingKind};
-use salvor_domain::job::{Failure, JobKind, JobReport, JobState, REPORTED_FAILURES};
+use salvor_domain::job::{Failure, JobKind, JobReport, JobRequest, JobState, REPORTED_FAILURES};
 use salvor_domain::progress::{self, Amount, Rate, Sample};
 use salvor_domain::units;
 
@@ -83,8 +83,11 @@ pub fn sentence(report: &JobReport) -> String {
     let found = found(&report.findings);
     if !found.is_empty() {
         text.push_str(&format!("; found {found}"));
-    } else if report.kind == JobKind::Check && report.state == "finished" {
-        text.push_str("; nothing is wrong");
+    } else if report.kind == JobKind::Check && report.state == "finished" && files.failed == 0 {
+        text.push_str(match &report.request {
+            JobRequest::Check { full: true, .. } => "; nothing is wrong",
+            _ => "; nothing is missing or changed; bytes were not read",
+        });
     }
     text
 }
@@ -100,12 +103,16 @@ fn found(findings: &FindingCounts) -> String {
     counted.map(|&kind| format!("{} {kind}", units::count(findings.of(kind)))).collect::<Vec<_>>().join(", ")
 }
 
+/// What is still to be moved. The bytes of files that failed or were skipped are not known one by one: each counts as the
+/// mean of what is not done.
 fn left(job: &Job) -> Amount {
     let settled = job.files.done + job.files.failed + job.files.skipped;
-    Amount {
-        files: job.files.total.saturating_sub(settled),
-        bytes: job.bytes.total.saturating_sub(job.bytes.done),
-    }
+    let files = job.files.total.saturating_sub(settled);
+    // Files in no copy failed in the plan, and their bytes were never to be moved.
+    let in_no_copy = job.plan.as_ref().map_or(0, |plan| plan.in_no_copy);
+    let not_done = job.files.total.saturating_sub(job.files.done + in_no_copy).max(files);
+    let bytes = u128::from(job.bytes.total.saturating_sub(job.bytes.done)) * u128::from(files);
+    Amount { files, bytes: bytes.checked_div(u128::from(not_done)).map_or(0, |bytes| bytes as u64) }
 }
 
 /// The rate of the last stretch: up to now while files move, else up to where they last did.

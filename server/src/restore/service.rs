@@ -85,6 +85,7 @@ pub async fn control(core: &Core, actor: &Actor, id: JobId, control: JobControl)
     let (job, kind, what) = match control {
         JobControl::Approve => {
             let state = job.state.clone().approve(now)?;
+            check_goes_on(&mut tx, &job).await?;
             (Job { approved: true, ..job }.moved(state, now), EventKind::JobApproved, "approved the plan")
         }
         JobControl::Pause => {
@@ -103,8 +104,10 @@ pub async fn control(core: &Core, actor: &Actor, id: JobId, control: JobControl)
         }
         JobControl::Retry => (retried(&mut tx, job, now).await?, EventKind::JobRetried, "asked to try again"),
     };
-    store::save(&mut tx, &job).await?;
     events::record(&mut tx, now, actor, kind, id, &format!("{} {what}.", actor.name)).await?;
+    // A plan with nothing to do, or a pause after the last batch: no worker will come to end it.
+    let job = worker::finish_if_done(&mut tx, job, now).await?;
+    store::save(&mut tx, &job).await?;
     let report = report(&mut tx, job, now).await?;
     tx.commit().await?;
     core.nudge.notify_one();
@@ -385,6 +388,7 @@ async fn check_goes_on(tx: &mut Tx, job: &Job) -> Result<()> {
 async fn retried(tx: &mut Tx, job: Job, now: DateTime<Utc>) -> Result<Job> {
     let has_plan = job.plan.is_some() && job.kind() != JobKind::Check && !job.dry_run && job.approved;
     let state = job.state.clone().retry(has_plan, now)?;
+    let was_finished = matches!(job.state, JobState::Finished { .. });
     if let Some(volume) = volumes::volume_by_id(tx, job.volume_id).await?
         && job.kind() == JobKind::Protect
     {
@@ -397,17 +401,20 @@ async fn retried(tx: &mut Tx, job: Job, now: DateTime<Utc>) -> Result<Job> {
         return Ok(Job { started_at: None, active_seconds: 0.0, plan: None, ..job });
     }
     let waiting = segments::reopen_failed(tx, job.id).await?;
-    figures::clear_failures(tx, job.id).await?;
-    // Folders that protect could not read have no items: they are looked at again by the next protect.
+    figures::clear_waiting_failures(tx, job.id).await?;
+    // What has no items (a folder that could not be read, a name that the catalogue does not have) stays failed.
     job.files.failed -= waiting.min(job.files.failed);
     if let Some(plan) = &mut job.plan {
         plan.in_no_copy = 0;
         plan.in_no_copy_paths.clear();
     }
-    if segments::open_count(tx, job.id).await? == 0 {
-        return Err(Error::conflict(
-            "Nothing of this job failed and nothing was left, so there is nothing to retry.",
-        ));
+    if was_finished && segments::open_count(tx, job.id).await? == 0 {
+        return Err(Error::conflict(match job.files.failed {
+            0 => "Nothing of this job failed and nothing was left, so there is nothing to retry.",
+            _ => {
+                "What failed was not in the plan, so a retry would not meet it; start a new job, which plans anew."
+            }
+        }));
     }
     Ok(job)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use salvor_domain::account::Actor;
 use salvor_domain::event::EventKind;
-use salvor_domain::ids::{JobId, WorkerId};
+use salvor_domain::ids::JobId;
 use salvor_domain::job::{JobKind, JobState, Phase};
 use salvor_domain::segment::{LEASE, SegmentState};
 use salvor_domain::units;
@@ -41,7 +41,6 @@ const RECOVER: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Worker {
     core: Core,
-    id: WorkerId,
     only: Option<JobId>,
     shared: Arc<Shared>,
     processors: usize,
@@ -49,9 +48,8 @@ pub struct Worker {
 
 impl Worker {
     fn new(core: Core, only: Option<JobId>) -> Self {
-        let id = core.new_worker_id();
         let processors = std::thread::available_parallelism().map_or(LEAST_SLOTS, usize::from);
-        Self { core, id, only, shared: Arc::default(), processors }
+        Self { core, only, shared: Arc::default(), processors }
     }
 
     /// Works on every job until `cancel`; what is in hand then is released at its next batch.
@@ -115,7 +113,13 @@ impl Worker {
             return Ok(None);
         };
         let Some(mut job) = store::lock(&mut tx, segment.job).await? else { return Ok(None) };
-        let Ok(leased) = segment.state.lease(self.id, now) else { return Ok(None) };
+        // Paused or cancelled since the segment was looked up.
+        if !job.state.is_active() {
+            return Ok(None);
+        }
+        // A name for each lease: two drivers of one process must not pass for each other.
+        let holder = self.core.new_worker_id();
+        let Ok(leased) = segment.state.lease(holder, now) else { return Ok(None) };
         let Some(place) = self.place(&mut tx, &job).await? else {
             fail(&mut tx, job, "its volume is not in the configuration of this Salvor", now).await?;
             tx.commit().await?;
@@ -127,7 +131,7 @@ impl Worker {
         tx.commit().await?;
         let work = Work {
             core: self.core.clone(),
-            worker: self.id,
+            worker: holder,
             segment: Segment { state: leased, ..segment },
             job,
             place,
@@ -258,7 +262,7 @@ async fn end_plan(work: &Work, planned: Planned) -> Result<(), Halt> {
     let job = job.moved(state, now);
     let salvor = Actor::salvor();
     events::record(&mut tx, now, &salvor, EventKind::JobPlanned, job.id, &planned.summary).await?;
-    let job = finish_if_done(&mut tx, job, work).await?;
+    let job = finish_if_done(&mut tx, job, now).await?;
     let committed = work.commit(tx, &job).await;
     work.core.nudge.notify_one();
     match committed {
@@ -271,7 +275,7 @@ async fn end_plan(work: &Work, planned: Planned) -> Result<(), Halt> {
 async fn end_work(work: &Work) -> Result<(), Halt> {
     let (mut tx, job) = work.begin().await?;
     complete(work, &mut tx).await?;
-    let job = finish_if_done(&mut tx, job, work).await?;
+    let job = finish_if_done(&mut tx, job, work.core.clock.now()).await?;
     match work.commit(tx, &job).await {
         Ok(()) | Err(Halt::Stopped) => Ok(()),
         Err(halt) => Err(halt),
@@ -285,20 +289,18 @@ async fn complete(work: &Work, tx: &mut Tx) -> Result<(), Halt> {
     Ok(segments::save_state(tx, segment.id, done).await?)
 }
 
-/// A running job without open segments has come to its end.
-async fn finish_if_done(tx: &mut Tx, job: Job, work: &Work) -> Result<Job, Halt> {
-    let running = matches!(job.state, JobState::Running { .. });
-    if !running || (!job.dry_run && segments::open_count(tx, job.id).await? > 0) {
+/// A running job without open segments has come to its end: whoever sets one running asks this, since no worker will.
+pub async fn finish_if_done(tx: &mut Tx, job: Job, now: chrono::DateTime<chrono::Utc>) -> sqlx::Result<Job> {
+    let Ok(finished) = job.state.clone().finish(now) else { return Ok(job) };
+    if !job.dry_run && segments::open_count(tx, job.id).await? > 0 {
         return Ok(job);
     }
-    let now = work.core.clock.now();
     match job.kind() {
         JobKind::Check => drivers::check::finish(tx, &job, now).await?,
         JobKind::Protect => drivers::protect::finish(tx, &job).await?,
         JobKind::Restore => drivers::restore::finish(tx, &job).await?,
     }
-    let state = job.state.clone().finish(now).map_err(|why| Halt::Fail(why.to_string()))?;
-    let job = job.moved(state, now);
+    let job = job.moved(finished, now);
     let summary = report::sentence(&report::report(tx, job.clone(), now).await?);
     events::record(tx, now, &Actor::salvor(), EventKind::JobFinished, job.id, &summary).await?;
     Ok(job)

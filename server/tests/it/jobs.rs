@@ -285,6 +285,11 @@ on_both_engines! {
         control(app, held, JobControl::Approve).await.unwrap();
         assert_eq!(ended(app, held).await.exit_code(), 0);
         assert!(app.path("files/rose/gallery 3/p3.jpg").exists());
+        // A plan with nothing to do ends with its approval.
+        let held = start(app, NewJob { hold: true, ..job(restore()) }).await;
+        assert_eq!(ended(app, held).await.state, "planned");
+        let report = control(app, held, JobControl::Approve).await.unwrap();
+        assert_eq!((report.state.as_str(), report.exit_code()), ("finished", 0), "{report:#?}");
     }
 
     async fn a_restore_may_go_elsewhere_and_be_partial(app: &TestApp) {
@@ -362,8 +367,13 @@ on_both_engines! {
         set_mode(app, Mode::Normal).await;
         control(app, id, JobControl::Resume).await.unwrap();
         assert_eq!(ended(app, id).await.exit_code(), 0);
+        // A plan that waits for approval is not approved either.
+        app.write("files/new.txt", b"new");
+        let held = start(app, NewJob { hold: true, ..job(protect()) }).await;
+        assert_eq!(ended(app, held).await.state, "planned");
         // A restore goes on in read_only.
         set_mode(app, Mode::ReadOnly).await;
+        assert!(matches!(control(app, held, JobControl::Approve).await, Err(Error::Conflict { .. })));
         std::fs::remove_dir_all(app.path("files/rose")).unwrap();
         assert_eq!(run(app, restore()).await.files.done, 40);
     }

@@ -11,7 +11,7 @@ use salvor_domain::path::{FilePath, shown};
 use salvor_domain::progress::Amount;
 use salvor_domain::segment::{SEGMENT_BYTES, SEGMENT_FILES};
 use salvor_domain::units;
-use salvor_domain::volume::FileState;
+use salvor_domain::volume::{FileState, Mode};
 use salvor_engine::{
     CopyResult, CopyTarget, Entry, Hashed, Kind, Known, ProtectItem, ProtectOptions, ProtectReport,
     ProtectResult, RateLimit, protect_batch,
@@ -43,7 +43,18 @@ fn targets(work: &Work) -> Result<Vec<Copy>, Halt> {
     Ok(work.place.copies.iter().filter(wanted).cloned().collect())
 }
 
+/// Only a volume in `normal` is protected; the mode may have changed between a word to the job and this segment.
+fn check_mode(work: &Work) -> Result<(), Halt> {
+    match work.place.volume.mode.mode() {
+        Mode::Normal => Ok(()),
+        mode => Err(Halt::Pause(format!(
+            "the volume is {mode}: protect would copy its damage; resume when it is normal"
+        ))),
+    }
+}
+
 pub async fn plan(work: &Work) -> Result<Planned, Halt> {
+    check_mode(work)?;
     let bits = targets(work)?.iter().fold(0, |bits, copy| bits | 1_u64 << copy.row.bit);
     let root = work.volume_root().map_err(Halt::Fail)?;
     let mut planning = Planning { bits, ..Planning::default() };
@@ -73,7 +84,7 @@ struct Planning {
     in_place: u64,
     links: u64,
     orphans: u64,
-    unreadable: Vec<String>,
+    notes: Vec<String>,
 }
 
 impl Planning {
@@ -97,7 +108,7 @@ impl Planning {
             }
             Pair::Uncatalogued(entry) => self.take(entry),
             Pair::Other(kind) => self.links += u64::from(kind != Kind::Folder),
-            Pair::Unreadable { path, reason } => self.unreadable.push(format!("{}: {reason}", shown(&path))),
+            Pair::Unreadable { path, reason } => self.unreadable(path, &reason),
             Pair::Absent(row, Some(reason)) => self.fail(row.path, reason),
             // What vanished from the primary is left alone in the copies.
             Pair::Absent(_, None) => {}
@@ -116,6 +127,15 @@ impl Planning {
         self.total.bytes += entry.size;
         self.bytes += entry.size;
         self.items.push(Item { path: entry.path, size: entry.size, corrupt: false });
+    }
+
+    /// A folder that cannot be read counts as one failure: its files are not known.
+    fn unreadable(&mut self, path: Vec<u8>, reason: &str) {
+        self.notes.push(format!("{}: {reason}; nothing there was protected", shown(&path)));
+        match FilePath::new(path) {
+            Ok(path) => self.fail(path, format!("{reason}; nothing there was protected")),
+            Err(_) => self.failed += 1,
+        }
     }
 
     fn fail(&mut self, path: FilePath, reason: String) {
@@ -140,16 +160,13 @@ impl Planning {
                 self.rank += 1;
             }
             figures::add_failures(&mut tx, job.id, &self.failures, work.core.clock.now()).await?;
-            for what in &self.unreadable {
-                work.note(&mut tx, "unreadable", 20, &format!("{what}; nothing beneath it was protected"))
-                    .await?;
+            for note in &self.notes {
+                work.note(&mut tx, "unreadable", 20, note).await?;
             }
         }
-        // A folder that could not be read counts as one failure: its files are not known.
-        self.failed += self.unreadable.len() as u64;
         self.items.clear();
         self.failures.clear();
-        self.unreadable.clear();
+        self.notes.clear();
         self.bytes = 0;
         (job.files, job.bytes) = self.figures();
         work.commit(tx, &job).await
@@ -193,6 +210,7 @@ impl Planning {
 }
 
 pub async fn work(work: &Work) -> Result<(), Halt> {
+    check_mode(work)?;
     let primary = work.volume_root().map_err(|why| Halt::Pause(format!("{why}; resume when it is back")))?;
     let copies = targets(work)?;
     let mut open = Vec::new();

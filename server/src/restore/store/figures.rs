@@ -81,12 +81,15 @@ pub async fn add_failures(
     let job = job.to_string();
     let longest = tx.longest_path();
     for failures in failures.chunks(CHUNK) {
+        // A path that is too long to be a key is named by its beginning. One statement must not meet a key twice.
+        let by_key: BTreeMap<&[u8], &str> = failures
+            .iter()
+            .map(|(path, reason)| (&path.as_bytes()[..path.as_bytes().len().min(longest)], reason.as_str()))
+            .collect();
         build!(&mut *tx, |query, connection| {
             query.push("INSERT INTO job_failures (job_id, path, reason, at) ");
-            query.push_values(failures, |mut values, (path, reason)| {
-                // A path that is too long to be a key is named by its beginning.
-                let key = &path.as_bytes()[..path.as_bytes().len().min(longest)];
-                values.push_bind(&job).push_bind(key).push_bind(reason).push_bind(now);
+            query.push_values(&by_key, |mut values, (key, reason)| {
+                values.push_bind(&job).push_bind(*key).push_bind(*reason).push_bind(now);
             });
             query
                 .push(" ON CONFLICT (job_id, path) DO UPDATE SET reason = excluded.reason, at = excluded.at");
@@ -109,8 +112,11 @@ pub async fn failure_reason(tx: &mut Tx, job: JobId, path: &FilePath) -> sqlx::R
     Ok(fetch_optional!(tx, (String,), sql, job.to_string(), path.as_bytes())?.map(|(reason,)| reason))
 }
 
-pub async fn clear_failures(tx: &mut Tx, job: JobId) -> sqlx::Result<()> {
-    execute!(tx, "DELETE FROM job_failures WHERE job_id = $1", job.to_string()).map(drop)
+/// Forgets why files failed that wait again.
+pub async fn clear_waiting_failures(tx: &mut Tx, job: JobId) -> sqlx::Result<()> {
+    let sql = "DELETE FROM job_failures WHERE job_id = $1 AND path IN (SELECT path FROM items WHERE state = 0 \
+               AND segment_id IN (SELECT id FROM segments WHERE job_id = $1))";
+    execute!(tx, sql, job.to_string()).map(drop)
 }
 
 /// Forgets what an earlier attempt added up.
@@ -119,7 +125,7 @@ pub async fn clear(tx: &mut Tx, job: JobId) -> sqlx::Result<()> {
     execute!(&mut *tx, "DELETE FROM job_findings WHERE job_id = $1", &job_text)?;
     execute!(&mut *tx, "DELETE FROM job_sources WHERE job_id = $1", &job_text)?;
     execute!(&mut *tx, "DELETE FROM job_samples WHERE job_id = $1", &job_text)?;
-    clear_failures(tx, job).await
+    execute!(tx, "DELETE FROM job_failures WHERE job_id = $1", job_text).map(drop)
 }
 
 /// Keeps a sample, unless one was kept within the last active second; thins them out when there are many.
