@@ -15,6 +15,9 @@ use crate::core::Core;
 use crate::restore::work::Halt;
 use crate::volumes::catalogue::{self, CatalogueRow};
 
+/// Why something that was asked for by name fails.
+const NOT_IN_CATALOGUE: &str = "the catalogue has no such file";
+
 /// Which files a job is about.
 #[derive(Debug, Clone, Default)]
 pub struct Scope {
@@ -39,6 +42,14 @@ impl Scope {
         self.is_everything()
             || self.globs.iter().any(|glob| glob.matches(path))
             || self.files.binary_search_by(|file| file.as_bytes().cmp(path)).is_ok()
+    }
+
+    /// Takes out what `path` answers to: what is left at the end of a catalogue is not in it.
+    fn strike(&mut self, path: &[u8]) {
+        self.globs.retain(|glob| !glob.matches(path));
+        if let Ok(at) = self.files.binary_search_by(|file| file.as_bytes().cmp(path)) {
+            self.files.remove(at);
+        }
     }
 
     /// The files, when the scope is nothing but files: then nobody has to walk.
@@ -94,8 +105,8 @@ impl Merge {
         control: &Control,
     ) -> Result<Self, Halt> {
         if let Some(files) = scope.only_files() {
-            let ready = listed(core, volume_id, &root, files).await?;
-            let (catalogue, found) = (Pages::none(core, volume_id), Found::none());
+            let (ready, unmet) = listed(core, volume_id, &root, files).await?;
+            let (catalogue, found) = (Pages::none(core, volume_id, unmet), Found::none());
             return Ok(Self { root, catalogue, found, ready, unreadable: Vec::new() });
         }
         let folder = scope.folder();
@@ -105,8 +116,18 @@ impl Merge {
     }
 
     /// Whether the folder is still the one that was opened.
-    pub fn still_there(&self) -> Result<(), Halt> {
-        self.root.reachable().map_err(Halt::Fail)
+    pub async fn still_there(&self) -> Result<(), Halt> {
+        let root = self.root.clone();
+        let reachable = tokio::task::spawn_blocking(move || root.reachable());
+        reachable.await.map_err(Halt::panicked)?.map_err(Halt::Fail)
+    }
+
+    /// At the end: what was asked for by name or pattern and fits nothing in the catalogue, as failures of the job.
+    pub fn unmet(&self) -> Vec<(FilePath, String)> {
+        let Scope { globs, files } = &self.catalogue.unmet;
+        // A pattern that is no path could not have fitted one; such are refused before a job begins.
+        let globs = globs.iter().filter_map(|glob| FilePath::new(glob.as_str()).ok());
+        globs.chain(files.iter().cloned()).map(|path| (path, NOT_IN_CATALOGUE.to_owned())).collect()
     }
 
     pub async fn next(&mut self) -> Result<Option<Pair>, Halt> {
@@ -127,7 +148,7 @@ impl Merge {
             let event = self.found.peek().await?;
             let order = match (row, event) {
                 (None, None) => {
-                    self.still_there()?;
+                    self.still_there().await?;
                     return Ok(None);
                 }
                 (Some(_), None) => std::cmp::Ordering::Less,
@@ -168,16 +189,18 @@ fn event_path(event: &WalkEvent) -> &[u8] {
     }
 }
 
-/// A few files are looked up one by one.
+/// A few files are looked up one by one; with what of them is not in the catalogue.
 async fn listed(
     core: &Core,
     volume_id: i64,
     root: &Arc<Root>,
     files: &[FilePath],
-) -> Result<VecDeque<Pair>, Halt> {
+) -> Result<(VecDeque<Pair>, Scope), Halt> {
     let mut tx = core.db.read().await?;
     let rows = catalogue::get(&mut tx, volume_id, files).await?;
     drop(tx);
+    let mut unmet = Scope::new(&[], files);
+    unmet.files.retain(|file| rows.binary_search_by(|row| row.path.cmp(file)).is_err());
     let (root, files) = (root.clone(), files.to_vec());
     let pairs = tokio::task::spawn_blocking(move || {
         let row_of = |path: &FilePath| {
@@ -185,7 +208,7 @@ async fn listed(
         };
         files.iter().filter_map(|path| looked_at(&root, path, row_of(path))).collect()
     });
-    pairs.await.map_err(Halt::panicked)
+    Ok((pairs.await.map_err(Halt::panicked)?, unmet))
 }
 
 fn looked_at(root: &Root, path: &FilePath, row: Option<CatalogueRow>) -> Option<Pair> {
@@ -218,6 +241,8 @@ struct Pages {
     volume_id: i64,
     folder: Option<Vec<u8>>,
     scope: Scope,
+    /// What of the scope no row was in yet.
+    unmet: Scope,
     after: Option<Vec<u8>>,
     rows: VecDeque<CatalogueRow>,
     at_end: bool,
@@ -227,11 +252,12 @@ impl Pages {
     fn new(core: &Core, volume_id: i64, folder: Option<FilePath>, scope: Scope) -> Self {
         let folder = folder.map(|folder| [folder.as_bytes(), b"/"].concat());
         let after = folder.clone();
-        Self { core: core.clone(), volume_id, folder, scope, after, rows: VecDeque::new(), at_end: false }
+        let (unmet, rows) = (scope.clone(), VecDeque::new());
+        Self { core: core.clone(), volume_id, folder, scope, unmet, after, rows, at_end: false }
     }
 
-    fn none(core: &Core, volume_id: i64) -> Self {
-        Self { at_end: true, ..Self::new(core, volume_id, None, Scope::default()) }
+    fn none(core: &Core, volume_id: i64, unmet: Scope) -> Self {
+        Self { at_end: true, unmet, ..Self::new(core, volume_id, None, Scope::default()) }
     }
 
     async fn peek(&mut self) -> Result<Option<&CatalogueRow>, Halt> {
@@ -246,6 +272,7 @@ impl Pages {
                 }
                 self.after = Some(row.path.as_bytes().to_vec());
                 if self.scope.contains(row.path.as_bytes()) {
+                    self.unmet.strike(row.path.as_bytes());
                     self.rows.push_back(row);
                 }
             }
@@ -350,5 +377,17 @@ mod tests {
         assert_eq!(folder(&["anna/b.jpg"]).as_deref(), Some("anna"));
         assert_eq!(folder(&["*/b"]), None);
         assert_eq!(folder(&["a/*", "b/*"]), None);
+    }
+
+    #[test]
+    fn what_the_catalogue_does_not_have_is_left_over() {
+        let mut unmet = scope(&["anna/**", "rose/*"], &["b", "a"]);
+        for path in ["anna/x", "anna/y", "b", "rose/x/y"] {
+            unmet.strike(path.as_bytes());
+        }
+        assert_eq!(
+            (unmet.globs, unmet.files),
+            (vec![Glob::new("rose/*")], vec![FilePath::new("a").unwrap()])
+        );
     }
 }

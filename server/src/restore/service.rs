@@ -37,9 +37,7 @@ const MOST_PATTERNS: usize = 1_000;
 /// Starts a job; `ticket` is the one that asks for it.
 pub async fn start(core: &Core, actor: &Actor, new: NewJob, ticket: Option<i64>) -> Result<JobReport> {
     allowed(actor)?;
-    let config = configured(core, &new.volume)?;
-    check_request(config, &new.request)?;
-    check_folders(config, &new.request)?;
+    check(configured(core, &new.volume)?, &new.request).await?;
     let now = core.clock.now();
     let mut tx = core.db.begin().await?;
     let volume =
@@ -244,6 +242,16 @@ fn no_such_job(id: JobId) -> Error {
     Error::not_found(format!("There is no job {id}."))
 }
 
+/// Looks at folders, on a thread for blocking work: one that hangs holds up nobody else.
+async fn check(config: &VolumeConfig, request: &JobRequest) -> Result<()> {
+    let (config, request) = (config.clone(), request.clone());
+    let checked = tokio::task::spawn_blocking(move || {
+        check_request(&config, &request)?;
+        check_folders(&config, &request)
+    });
+    checked.await.map_err(|broken| Error::Internal(broken.to_string()))?
+}
+
 /// What is wrong with a request whatever the state of the volume.
 fn check_request(config: &VolumeConfig, request: &JobRequest) -> Result<()> {
     let (copies, globs): (&[String], &[Glob]) = match request {
@@ -288,6 +296,8 @@ fn check_glob(glob: &Glob) -> Result<()> {
         "paths are relative to the volume: leave out the / at its beginning"
     } else if pattern.split('/').any(|part| matches!(part, "." | "..")) {
         "it must not contain . or .. as a component"
+    } else if pattern.split('/').any(str::is_empty) {
+        "it must not end with / nor contain //; a folder's files are FOLDER/**"
     } else {
         return Ok(());
     };

@@ -5,9 +5,11 @@
 //! cancelled is noticed at the end of each batch.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use chrono::TimeDelta;
 use salvor_domain::account::Actor;
 use salvor_domain::event::EventKind;
 use salvor_domain::ids::{JobId, WorkerId};
@@ -91,6 +93,15 @@ impl Shared {
     }
 }
 
+/// Opens a folder on a thread for blocking work: one that hangs holds up nobody else.
+pub async fn open_folder(path: &Path) -> Result<Arc<Root>, String> {
+    let path = path.to_owned();
+    match tokio::task::spawn_blocking(move || Root::open(&path)).await {
+        Ok(opened) => opened.map(Arc::new).map_err(|why| why.to_string()),
+        Err(broken) => Err(Halt::panicked(broken).to_string()),
+    }
+}
+
 pub struct Work {
     pub core: Core,
     pub worker: WorkerId,
@@ -150,18 +161,21 @@ impl Work {
         events::record(tx, now, &Actor::salvor(), EventKind::CopyRefused, self.job.id, sentence).await
     }
 
-    pub fn volume_root(&self) -> Result<Arc<Root>, String> {
-        Root::open(&self.place.config.path).map(Arc::new).map_err(|why| why.to_string())
+    pub async fn volume_root(&self) -> Result<Arc<Root>, String> {
+        open_folder(&self.place.config.path).await
     }
 
     /// The copies that can be read now, with their place in [`Place::copies`]; and why the others cannot.
-    pub fn open_sources(&self, wanted: impl Fn(&Copy) -> bool) -> (Vec<(usize, SourceHandle)>, Vec<String>) {
+    pub async fn open_sources(
+        &self,
+        wanted: impl Fn(&Copy) -> bool + Send,
+    ) -> (Vec<(usize, SourceHandle)>, Vec<String>) {
         let mut sources = Vec::new();
         let mut away = Vec::new();
         for (index, copy) in self.place.copies.iter().enumerate().filter(|(_, copy)| wanted(copy)) {
-            match Root::open(&copy.config.path) {
+            match open_folder(&copy.config.path).await {
                 Ok(root) => {
-                    let source = Arc::new(FsSource::new(copy.config.name.clone(), Arc::new(root)));
+                    let source = Arc::new(FsSource::new(copy.config.name.clone(), root));
                     sources.push((index, SourceHandle { source, limit: self.limit(&copy.config) }));
                 }
                 Err(why) => away.push(format!("the copy \"{}\" is out of reach: {why}", copy.config.name)),
@@ -170,8 +184,20 @@ impl Work {
         (sources, away)
     }
 
-    pub fn open_sink(&self, copy: &CopyConfig) -> Result<Sink, String> {
-        Root::open(&copy.path).map(|root| Sink::new(Arc::new(root))).map_err(|why| why.to_string())
+    pub async fn open_sink(&self, copy: &CopyConfig) -> Result<Sink, String> {
+        open_folder(&copy.path).await.map(Sink::new)
+    }
+
+    /// Clears away what writes that were interrupted long ago left in a folder. Nobody waits for it.
+    pub fn sweep(&self, folder: Arc<Root>) {
+        const LONG_AGO: TimeDelta = TimeDelta::days(1);
+        let Some(before) = (self.core.clock.now() - LONG_AGO).timestamp_nanos_opt() else { return };
+        let control = self.control.clone();
+        tokio::task::spawn_blocking(move || match Sink::new(folder).sweep_litter(before, &control) {
+            Ok(0) => {}
+            Ok(swept) => tracing::info!(swept, "what interrupted writes had left was removed"),
+            Err(error) => tracing::warn!(%error, "what interrupted writes had left could not be removed"),
+        });
     }
 
     pub fn limit(&self, copy: &CopyConfig) -> RateLimit {

@@ -306,6 +306,19 @@ on_both_engines! {
         let report = run(app, to(app.path("elsewhere"), "rose/gallery 1*/**")).await;
         assert_eq!((report.exit_code(), report.files.done, report.sources["offsite"].files), (0, 11, 11), "{report:#?}");
         assert!(app.path("elsewhere/rose/gallery 12/p12.jpg").exists() && !app.path("files/rose").exists());
+        // What the catalogue does not have is not passed over.
+        let report = run(app, to(app.path("elsewhere"), "rsoe/**")).await;
+        assert_eq!((report.exit_code(), report.files.failed, report.files.total), (1, 1, 1), "{report:#?}");
+        assert_eq!(report.failures[0].path, "rsoe/**");
+        assert!(report.failures[0].reason.contains("no such file"), "{report:#?}");
+        let named = vec![FilePath::new("rose/gallery 3/p3.jpg").unwrap(), FilePath::new("nothing").unwrap()];
+        let files = JobRequest::Restore { from: vec![], paths: vec![], files: named, to_folder: None };
+        let report = run(app, files).await;
+        assert_eq!((report.exit_code(), report.files.done, report.files.failed), (1, 1, 1), "{report:#?}");
+        let unknown = JobRequest::Check { full: true, paths: vec![Glob::new("anna/**"), Glob::new("nothing")] };
+        let report = run(app, unknown).await;
+        assert_eq!((report.exit_code(), report.files.done, report.files.failed), (1, 40, 1), "{report:#?}");
+        std::fs::remove_dir_all(app.path("files/rose")).unwrap();
         let refused = |request| service::start(&app.core, &ACTOR, job(request), None);
         static ACTOR: std::sync::LazyLock<Actor> = std::sync::LazyLock::new(Actor::salvor);
         for (folder, word) in [

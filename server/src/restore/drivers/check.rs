@@ -24,7 +24,7 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
         return Err(Halt::Fail("its request is not a check".into()));
     };
     let Some((first, last)) = &work.segment.range else { return Ok(()) };
-    let root = work.volume_root().map_err(Halt::Fail)?;
+    let root = work.volume_root().await.map_err(Halt::Fail)?;
     let scope = Scope::new(paths, &[]);
     let mut tx = work.core.db.read().await?;
     let rows = catalogue::range(&mut tx, work.place.volume.id, first.as_bytes(), last.as_bytes()).await?;

@@ -32,7 +32,7 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
     let JobRequest::Check { full, paths } = &work.job.request else {
         return Err(Halt::Fail("its request is not a check".into()));
     };
-    let root = work.volume_root().map_err(Halt::Fail)?;
+    let root = work.volume_root().await.map_err(Halt::Fail)?;
     let scope = Scope::new(paths, &[]);
     let mut merge =
         Merge::begin(&work.core, work.place.volume.id, root.clone(), &scope, &work.control).await?;
@@ -41,11 +41,12 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
     while let Some(pair) = merge.next().await? {
         look.at(pair);
         if look.since_commit >= BATCH {
-            merge.still_there()?;
+            merge.still_there().await?;
             look.record(work).await?;
         }
     }
     look.cut();
+    look.unmet = merge.unmet();
     look.record(work).await?;
     if !look.dry {
         look.name_orphans(work, &root).await?;
@@ -74,6 +75,8 @@ struct Look {
     others: u64,
     too_long: u64,
     notes: Vec<String>,
+    /// Asked for, and not in the catalogue.
+    unmet: Vec<(FilePath, String)>,
 }
 
 /// Neighbours in the catalogue whose bytes one segment will read.
@@ -190,6 +193,7 @@ impl Look {
             catalogue::set_state(&mut tx, volume, &self.missing, FileState::Missing).await?;
             catalogue::set_state(&mut tx, volume, &self.corrupt, FileState::Corrupt).await?;
             catalogue::set_state(&mut tx, volume, &self.back, FileState::Present).await?;
+            figures::add_failures(&mut tx, job.id, &self.unmet, now).await?;
             for range in std::mem::take(&mut self.ranges) {
                 segments::insert(&mut tx, job.id, &range.segment(work, self.ranks)).await?;
                 self.ranks += 1;
@@ -239,7 +243,8 @@ impl Look {
     }
 
     fn files(&self) -> FileCounts {
-        FileCounts { total: self.total.files, done: self.done, ..FileCounts::default() }
+        let failed = self.unmet.len() as u64;
+        FileCounts { total: self.total.files + failed, done: self.done, failed, ..FileCounts::default() }
     }
 
     fn planned(self) -> Planned {

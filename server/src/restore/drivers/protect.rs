@@ -24,7 +24,7 @@ use crate::restore::planner::{Merge, Pair, Scope};
 use crate::restore::store::figures::SourceFigures;
 use crate::restore::store::segments::{self, Item, ItemState, NewSegment, SegmentKind};
 use crate::restore::store::{Job, figures};
-use crate::restore::work::{Copy, Halt, Work};
+use crate::restore::work::{Copy, Halt, Work, open_folder};
 use crate::volumes::catalogue::{self, CatalogueRow};
 use crate::volumes::findings::{self, NewFinding};
 use crate::volumes::store as volumes;
@@ -55,8 +55,15 @@ fn check_mode(work: &Work) -> Result<(), Halt> {
 
 pub async fn plan(work: &Work) -> Result<Planned, Halt> {
     check_mode(work)?;
-    let bits = targets(work)?.iter().fold(0, |bits, copy| bits | 1_u64 << copy.row.bit);
-    let root = work.volume_root().map_err(Halt::Fail)?;
+    let copies = targets(work)?;
+    let bits = copies.iter().fold(0, |bits, copy| bits | 1_u64 << copy.row.bit);
+    let root = work.volume_root().await.map_err(Halt::Fail)?;
+    for copy in copies.iter().filter(|_| !work.job.dry_run) {
+        // A copy that is out of reach is the work's to say.
+        if let Ok(folder) = open_folder(&copy.config.path).await {
+            work.sweep(folder);
+        }
+    }
     let mut planning = Planning { bits, ..Planning::default() };
     planning.longest_path = work.core.db.read().await?.longest_path();
     let mut merge =
@@ -211,11 +218,12 @@ impl Planning {
 
 pub async fn work(work: &Work) -> Result<(), Halt> {
     check_mode(work)?;
-    let primary = work.volume_root().map_err(|why| Halt::Pause(format!("{why}; resume when it is back")))?;
+    let primary =
+        work.volume_root().await.map_err(|why| Halt::Pause(format!("{why}; resume when it is back")))?;
     let copies = targets(work)?;
     let mut open = Vec::new();
     for copy in &copies {
-        let sink = work.open_sink(&copy.config).map_err(|why| {
+        let sink = work.open_sink(&copy.config).await.map_err(|why| {
             Halt::Pause(format!("the copy \"{}\": {why}; resume when it is back", copy.config.name))
         })?;
         open.push(CopyTarget { name: copy.config.name.clone(), sink, limit: work.limit(&copy.config) });

@@ -1,7 +1,6 @@
 //! The work of a restore: one segment's files from the copies, verified, durable, and only then recorded.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use salvor_domain::finding::{FindingCounts, FindingKind};
 use salvor_domain::job::JobRequest;
@@ -9,15 +8,15 @@ use salvor_domain::path::{FilePath, shown};
 use salvor_domain::progress::Amount;
 use salvor_domain::volume::{FileState, Mode};
 use salvor_engine::{
-    CopyFault, CopyFaultKind, RateLimit, RestoreItem, RestoreOptions, RestoreReport, RestoreResult, Root,
-    Sink, SourceHandle, restore_batch,
+    CopyFault, CopyFaultKind, RateLimit, RestoreItem, RestoreOptions, RestoreReport, RestoreResult, Sink,
+    SourceHandle, restore_batch,
 };
 
 use crate::database::Tx;
 use crate::restore::store::figures::SourceFigures;
 use crate::restore::store::segments::{self, Item, ItemState};
 use crate::restore::store::{Job, figures};
-use crate::restore::work::{Copy, Halt, Work};
+use crate::restore::work::{Copy, Halt, Work, open_folder};
 use crate::volumes::catalogue::{self, CatalogueRow};
 use crate::volumes::findings::{self, NewFinding};
 use crate::volumes::store as volumes;
@@ -58,10 +57,11 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
         return Err(Halt::Pause("the volume is offline (failover); resume when it is back".into()));
     }
     let folder = asked.folder.unwrap_or(&work.place.config.path);
-    let root = Root::open(folder).map_err(|why| Halt::Pause(format!("{why}; resume when it is back")))?;
-    let (opened, away) = work.open_sources(|copy| asked.wants(copy));
+    let root =
+        open_folder(folder).await.map_err(|why| Halt::Pause(format!("{why}; resume when it is back")))?;
+    let (opened, away) = work.open_sources(|copy| asked.wants(copy)).await;
     let (places, sources) = opened.into_iter().unzip();
-    let segment = Segment { work, asked, target: Sink::new(Arc::new(root)), places, sources, away };
+    let segment = Segment { work, asked, target: Sink::new(root), places, sources, away };
     let mut tx = work.core.db.read().await?;
     let items = segments::waiting_items(&mut tx, work.segment.id).await?;
     drop(tx);

@@ -3,8 +3,6 @@
 //! The files of each copy are cut into segments of their own, so that different copies work at the same time. Files that no
 //! copy holds become items that have failed already: a retry asks the copies again.
 
-use std::sync::Arc;
-
 use salvor_domain::finding::{FindingCounts, FindingKind};
 use salvor_domain::job::{ByteCounts, FileCounts, JobRequest, Plan, PlannedSource};
 use salvor_domain::path::FilePath;
@@ -12,14 +10,14 @@ use salvor_domain::progress::{self, Amount, EtaRange, Rate};
 use salvor_domain::segment::{SEGMENT_BYTES, SEGMENT_FILES};
 use salvor_domain::units;
 use salvor_domain::volume::FileState;
-use salvor_engine::{Entry, Root, SourceHandle};
+use salvor_engine::{Entry, SourceHandle};
 
 use crate::restore::drivers::Planned;
 use crate::restore::drivers::restore::{Asked, NO_COPY};
 use crate::restore::planner::{Merge, Pair, Scope};
 use crate::restore::store::figures;
 use crate::restore::store::segments::{self, Item, ItemState, NewSegment, SegmentKind};
-use crate::restore::work::{Copy, Halt, Work};
+use crate::restore::work::{Copy, Halt, Work, open_folder};
 use crate::volumes::catalogue::CatalogueRow;
 use crate::volumes::findings::{self, NewFinding};
 
@@ -34,13 +32,16 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
         return Err(Halt::Fail("its request is not a restore".into()));
     };
     let root = match asked.folder {
-        Some(folder) => Root::open(folder).map(Arc::new).map_err(|why| Halt::Fail(why.to_string()))?,
-        None => work.volume_root().map_err(Halt::Fail)?,
+        Some(folder) => open_folder(folder).await.map_err(Halt::Fail)?,
+        None => work.volume_root().await.map_err(Halt::Fail)?,
     };
-    let (sources, away) = work.open_sources(|copy| asked.wants(copy));
+    let (sources, away) = work.open_sources(|copy| asked.wants(copy)).await;
     if sources.is_empty() {
         let why = if away.is_empty() { "the volume has no copy".to_owned() } else { away.join("; ") };
         return Err(Halt::Fail(format!("there is no copy to restore from: {why}")));
+    }
+    if !work.job.dry_run {
+        work.sweep(root.clone());
     }
     let scope = Scope::new(paths, files);
     let mut planning = Planning::new(work, asked, sources);
@@ -48,12 +49,13 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
     while let Some(pair) = merge.next().await? {
         planning.at(pair);
         if planning.wanted.len() >= BATCH || planning.newer_found.len() >= BATCH {
-            merge.still_there()?;
+            merge.still_there().await?;
             planning.assign().await?;
             planning.record(false, &[]).await?;
         }
     }
     planning.assign().await?;
+    planning.unmet = merge.unmet();
     planning.record(true, &away).await?;
     Ok(planning.planned())
 }
@@ -66,6 +68,8 @@ struct Planning<'a> {
     wanted: Vec<(CatalogueRow, bool)>,
     newer_found: Vec<NewFinding>,
     lost: Vec<Item>,
+    /// Asked for, and not in the catalogue.
+    unmet: Vec<(FilePath, String)>,
     ready: Vec<Ready>,
     plan: Plan,
 }
@@ -90,8 +94,8 @@ impl<'a> Planning<'a> {
     fn new(work: &'a Work, asked: Asked<'a>, sources: Vec<(usize, SourceHandle)>) -> Self {
         let sources =
             sources.into_iter().map(|(index, handle)| (index, handle, Filling::default())).collect();
-        let (wanted, newer_found, lost, ready) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { work, asked, sources, wanted, newer_found, lost, ready, plan: Plan::default() }
+        let (wanted, newer_found, lost, unmet, ready) = Default::default();
+        Self { work, asked, sources, wanted, newer_found, lost, unmet, ready, plan: Plan::default() }
     }
 
     fn at(&mut self, pair: Pair) {
@@ -202,6 +206,7 @@ impl<'a> Planning<'a> {
             }
             self.record_lost(&mut tx, &job).await?;
             let now = work.core.clock.now();
+            figures::add_failures(&mut tx, job.id, &self.unmet, now).await?;
             findings::report(&mut tx, work.place.volume.id, job.id, now, &self.newer_found).await?;
             let newer = FindingCounts { changed: self.newer_found.len() as u64, ..FindingCounts::default() };
             figures::add_findings(&mut tx, job.id, &newer).await?;
@@ -246,7 +251,7 @@ impl<'a> Planning<'a> {
 
     fn figures(&self) -> (FileCounts, ByteCounts) {
         let total = self.total();
-        let lost = self.plan.in_no_copy;
+        let lost = self.plan.in_no_copy + self.unmet.len() as u64;
         let files = FileCounts { total: total.files + lost, failed: lost, ..FileCounts::default() };
         (files, ByteCounts { total: total.bytes, done: 0 })
     }
