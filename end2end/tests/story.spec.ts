@@ -82,7 +82,8 @@ test('from the break to the answer', async ({ page, salvor, browser }) => {
   await expect(customer.getByText('Back, confirmed by you').first()).toBeVisible();
 
   // The operator sees the ticket closed, and resolves the incident.
-  await page.goto('/console/tickets/1');
+  const number = await customer.locator('.facts dd').first().innerText();
+  await page.goto(`/console/tickets/${number}`);
   await expect(page.getByText(/closed/i).first()).toBeVisible();
   await expectAccessible(page);
   await page.getByRole('link', { name: 'Incidents' }).click();

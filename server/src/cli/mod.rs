@@ -73,6 +73,7 @@ pub enum CliError {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     start_log();
+    end_quietly_without_a_reader();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return complain(&CliError::Failed(format!("threads could not be started: {error}"))),
@@ -115,6 +116,19 @@ pub fn actor() -> Actor {
     // Cron and containers often set neither; the number is known all the same.
     let user = named.unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()));
     Actor { name: format!("cli:{user}"), role: Role::Admin }
+}
+
+/// `salvor job list | head`: a reader that has enough is nothing to panic about. Ends as a program that SIGPIPE stops.
+fn end_quietly_without_a_reader() {
+    const STOPPED_BY_SIGPIPE: i32 = 128 + 13;
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload_as_str().unwrap_or_default();
+        if text.starts_with("failed printing to stdout") && text.contains("Broken pipe") {
+            std::process::exit(STOPPED_BY_SIGPIPE);
+        }
+        usual(panic);
+    }));
 }
 
 /// `SALVOR_LOG` holds a filter such as `debug` or `salvor=debug,warn`.
