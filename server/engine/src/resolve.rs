@@ -38,7 +38,7 @@ pub(crate) struct Kept {
 
 /// How many folders' handles are kept, and how long one is trusted: a folder may be renamed under us, and a handle
 /// follows the folder, not the name.
-const KEPT: usize = 8;
+const KEPT: usize = 32;
 const TRUSTED: Duration = Duration::from_secs(1);
 /// What the kernel takes as one path, with room to spare; longer ones are resolved piece by piece.
 const PIECE: usize = 4000;

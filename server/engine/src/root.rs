@@ -5,7 +5,7 @@
 //! name is then used relative to its folder's handle and never followed either. So no path, and no link that a customer
 //! made, leads outside (I6).
 //!
-//! Work goes in path order, so the handles of the last few folders are kept for a moment. What does not live here: reading
+//! Work goes in path order, so the handles of the last folders are kept for a moment. What does not live here: reading
 //! and writing file contents (`hash`, `sink`), and how a folder is found (`resolve`).
 //!
 //! A `Root` keeps its file system busy: drop it before an unmount.

@@ -263,13 +263,24 @@ impl Sealed {
         self.draft.link_raw(true).map_err(|errno| self.fault(errno))
     }
 
-    /// Makes this one file and its name durable now, without waiting for a barrier. Call it after linking.
+    /// Makes this one file, its name and the folders on the way durable now, without waiting for a barrier. Call it
+    /// after linking.
     pub fn sync(&self) -> Result<(), WriteFault> {
+        self.sync_raw().map_err(|errno| self.fault(errno))
+    }
+
+    fn sync_raw(&self) -> Result<(), Errno> {
+        fs::fsync(&self.draft.file)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        fs::fsync(&self.draft.file)
-            .and_then(|()| fs::openat(&self.draft.folder.handle, ".", flags, Mode::empty()))
-            .and_then(fs::fsync)
-            .map_err(|errno| self.fault(errno))
+        let root = &self.draft.sink.root;
+        let mut at = self.draft.path.parent();
+        loop {
+            fs::fsync(fs::openat(&root.folder(at)?.handle, ".", flags, Mode::empty())?)?;
+            if at.is_empty() {
+                return Ok(());
+            }
+            at = split(at).0;
+        }
     }
 
     fn fault(&self, errno: Errno) -> WriteFault {
