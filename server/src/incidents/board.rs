@@ -2,7 +2,7 @@
 //!
 //! One task looks at the database every second, and at once when an incident was written here. What it reads becomes a
 //! [`StatusView`], the view becomes documents, the documents wait as bytes. The last view lies in `data_dir/status` as
-//! well: a process that starts while the database is down shows it, with the time of its facts.
+//! well: a process that starts shows it at once, with the time of its facts, until it has read anew.
 //!
 //! Invariants: a request never waits for the database; a document is replaced as a whole; facts that could not be read
 //! anew for [`STALE_AFTER`] say so; no view leaves its place on disk half written.
