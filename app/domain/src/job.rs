@@ -1,4 +1,4 @@
-//! Jobs: check, protect, restore. What is asked for, how a job lives, and what it reports.
+//! Jobs: check, protect, restore, reunite, drill. What is asked for, how a job lives, and what it reports.
 //!
 //! ```text
 //!               plan ready             approve
@@ -24,6 +24,8 @@ words! {
         Check = "check",
         Protect = "protect",
         Restore = "restore",
+        Reunite = "reunite",
+        Drill = "drill",
     }
 }
 
@@ -43,6 +45,9 @@ pub enum JobRequest {
         /// Names of copies; empty means every copy of the volume.
         #[serde(default)]
         to: Vec<String>,
+        /// A copy that another tool made: the catalogue is filled from what it holds, and nothing is copied.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        adopt: Option<String>,
     },
     Restore {
         /// Names of copies to read from; empty means every copy, in the volume's order.
@@ -58,6 +63,21 @@ pub enum JobRequest {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         to_folder: Option<String>,
     },
+    /// Gives files whose names were lost their places back.
+    Reunite {
+        /// Folders to look in; empty means `lost+found`.
+        #[serde(default)]
+        from: Vec<String>,
+    },
+    /// Restores a sample to scratch, verifies it and keeps the rates.
+    Drill {
+        /// Names of copies; empty means every copy of the volume.
+        #[serde(default)]
+        from: Vec<String>,
+        /// Files from each copy; absent means as many as tell something.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sample: Option<u64>,
+    },
 }
 
 impl JobRequest {
@@ -66,6 +86,8 @@ impl JobRequest {
             Self::Check { .. } => JobKind::Check,
             Self::Protect { .. } => JobKind::Protect,
             Self::Restore { .. } => JobKind::Restore,
+            Self::Reunite { .. } => JobKind::Reunite,
+            Self::Drill { .. } => JobKind::Drill,
         }
     }
 }
@@ -246,6 +268,9 @@ impl std::str::FromStr for JobControl {
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Plan {
     pub total: Amount,
+    /// Nameless files on the volume itself that a reunite gives their places back first; not part of `total`.
+    #[serde(default)]
+    pub reunite: Amount,
     /// By copy, in order of preference.
     pub sources: Vec<PlannedSource>,
     /// Files asked for that are there and look good (same size and time).
@@ -340,6 +365,9 @@ impl JobReport {
         match self.kind {
             JobKind::Check | JobKind::Protect => self.findings.total() == 0,
             JobKind::Restore => self.plan.as_ref().is_none_or(|plan| plan.in_no_copy == 0),
+            // Orphans that nobody knows are for a person to look at.
+            JobKind::Reunite => self.findings.orphan == 0,
+            JobKind::Drill => true,
         }
     }
 }

@@ -58,7 +58,7 @@ pub async fn start_check(request: CheckRequest) -> Result<(), Problem> {
 /// Starts to copy what is new to the copies.
 #[server(prefix = "/console/do", endpoint = "start_protect")]
 pub async fn start_protect(request: ProtectRequest) -> Result<(), Problem> {
-    start(request.volume, JobRequest::Protect { to: Vec::new() }, false).await
+    start(request.volume, JobRequest::Protect { to: Vec::new(), adopt: None }, false).await
 }
 
 /// Plans a restore, which then waits until somebody has read the plan.

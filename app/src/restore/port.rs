@@ -70,6 +70,7 @@ impl JobView {
                 reason: None,
                 plan: Some(salvor_domain::job::Plan {
                     total: amount(60),
+                    reunite: amount(0),
                     sources: vec![salvor_domain::job::PlannedSource {
                         name: "local".into(),
                         amount: amount(45),

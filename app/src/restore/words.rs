@@ -15,8 +15,11 @@ pub fn title(report: &JobReport) -> String {
     match &report.request {
         JobRequest::Check { full: true, .. } => format!("Full check of {volume}{dry}"),
         JobRequest::Check { full: false, .. } => format!("Quick check of {volume}{dry}"),
-        JobRequest::Protect { .. } => format!("Protect {volume}{dry}"),
+        JobRequest::Protect { adopt: Some(copy), .. } => format!("Adopt {copy} for {volume}{dry}"),
+        JobRequest::Protect { adopt: None, .. } => format!("Protect {volume}{dry}"),
         JobRequest::Restore { .. } => format!("Restore of {volume}{dry}"),
+        JobRequest::Reunite { .. } => format!("Reunite of {volume}{dry}"),
+        JobRequest::Drill { .. } => format!("Drill of {volume}{dry}"),
     }
 }
 
@@ -30,7 +33,7 @@ pub fn scope(report: &JobReport) -> Option<String> {
                 parts.push(format!("only {}", globs(paths)));
             }
         }
-        JobRequest::Protect { to } => {
+        JobRequest::Protect { to, .. } => {
             if !to.is_empty() {
                 parts.push(format!("to {}", to.join(", ")));
             }
@@ -47,6 +50,11 @@ pub fn scope(report: &JobReport) -> Option<String> {
                 parts.push(format!("from {}", from.join(", ")));
             }
             parts.extend(to_folder.as_ref().map(|folder| format!("into {folder}")));
+        }
+        JobRequest::Reunite { from } | JobRequest::Drill { from, .. } => {
+            if !from.is_empty() {
+                parts.push(format!("from {}", from.join(", ")));
+            }
         }
     }
     (!parts.is_empty()).then(|| parts.join("; "))
@@ -119,6 +127,8 @@ pub fn outcome(report: &JobReport) -> Option<String> {
             JobKind::Check => checked(report, &took),
             JobKind::Protect => format!("{done} protected in {took}.{}", left(report)),
             JobKind::Restore => format!("{done} restored and verified in {took}.{}", left(report)),
+            JobKind::Reunite => format!("{done} back in place in {took}.{}", left(report)),
+            JobKind::Drill => format!("{done} restored to scratch and verified in {took}.{}", left(report)),
         }),
         _ => None,
     }

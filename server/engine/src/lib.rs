@@ -43,5 +43,5 @@ pub use restore::{
 };
 pub use root::{Kind, Listed, Root, Space, Stat};
 pub use sink::{Attrs, Draft, Label, Quarantined, Sealed, Sink};
-pub use source::{FsSource, Opened, Source, SourceStat};
+pub use source::{FsSource, Holding, Opened, Source, SourceStat};
 pub use walk::{Entry, Walk, WalkEvent};

@@ -5,12 +5,14 @@
 //! Remote sources live with the server, behind the same trait.
 
 use std::io::Read;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::Arc;
 
-use salvor_domain::path::FilePath;
+use salvor_domain::path::{FilePath, shown};
 
 use crate::fault::{ReadFault, SourceFault, io_words};
 use crate::root::{Kind, Root, Stat};
+use crate::walk::{Walk, WalkEvent};
 use crate::xattr;
 
 pub trait Source: Send + Sync {
@@ -32,10 +34,30 @@ pub trait Source: Send + Sync {
         }
     }
 
+    /// Names every file that the copy holds to `visit`, in no order that is promised. Ends early with `visit`'s `Break`.
+    fn list(&self, visit: &mut dyn FnMut(Holding) -> ControlFlow<()>) -> Result<(), SourceFault>;
+
+    /// Where the file's bytes lie in the copy: those of a batch are read in this order. `None`: in the order of their paths.
+    fn location(&self, _path: &FilePath) -> Option<u64> {
+        None
+    }
+
+    /// How many files may be read from it at once: the fewest that make sense and the most that it is asked to bear.
+    fn parallel(&self) -> RangeInclusive<usize> {
+        1..=8
+    }
+
     /// Whether the copy as a whole can be reached: asked when a read failed. The default believes that it can.
     fn reachable(&self) -> Result<(), SourceFault> {
         Ok(())
     }
+}
+
+/// A file as a copy's own list has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holding {
+    pub path: FilePath,
+    pub stat: SourceStat,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +147,24 @@ impl Source for FsSource {
         let mut opened = Opened::plain(Box::new(file));
         opened.size = Some(stat.size);
         Ok(opened)
+    }
+
+    fn list(&self, visit: &mut dyn FnMut(Holding) -> ControlFlow<()>) -> Result<(), SourceFault> {
+        for event in Walk::new(&self.root) {
+            match event {
+                WalkEvent::File(entry) => {
+                    let stat = SourceStat { size: entry.size, mtime_ns: Some(entry.mtime_ns) };
+                    if visit(Holding { path: entry.path, stat }).is_break() {
+                        return Ok(());
+                    }
+                }
+                WalkEvent::Unreadable { path, reason, .. } => {
+                    return Err(SourceFault::Io(format!("{}: {reason}", shown(&path))));
+                }
+                WalkEvent::Other { .. } => {}
+            }
+        }
+        self.reachable()
     }
 
     fn reachable(&self) -> Result<(), SourceFault> {

@@ -163,7 +163,7 @@ async fn protect(core: &Core) -> Result<bool, CliError> {
     if row.is_some_and(|row| row.protected_at.is_some()) {
         return Ok(false);
     }
-    let request = JobRequest::Protect { to: Vec::new() };
+    let request = JobRequest::Protect { to: Vec::new(), adopt: None };
     let new = NewJob { volume: VOLUME.to_owned(), request, dry_run: false, hold: false };
     let id = restore::start(core, &actor(), new, None).await?.job;
     let id: JobId = id.parse().map_err(|why| CliError::Failed(format!("{why}")))?;

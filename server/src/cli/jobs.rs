@@ -83,7 +83,7 @@ pub struct CommonArgs {
 }
 
 pub async fn protect(core: Core, args: ProtectArgs) -> Result<ExitCode, CliError> {
-    run(core, args.volume, JobRequest::Protect { to: args.to }, args.common).await
+    run(core, args.volume, JobRequest::Protect { to: args.to, adopt: None }, args.common).await
 }
 
 pub async fn check(core: Core, args: CheckArgs) -> Result<ExitCode, CliError> {

@@ -66,6 +66,8 @@ pub fn sentence(report: &JobReport) -> String {
         JobKind::Check => "checked",
         JobKind::Protect => "protected",
         JobKind::Restore => "restored",
+        JobKind::Reunite => "reunited",
+        JobKind::Drill => "restored to scratch",
     };
     let files = &report.files;
     let mut text =

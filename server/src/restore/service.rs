@@ -256,8 +256,11 @@ async fn check(config: &VolumeConfig, request: &JobRequest) -> Result<()> {
 fn check_request(config: &VolumeConfig, request: &JobRequest) -> Result<()> {
     let (copies, globs): (&[String], &[Glob]) = match request {
         JobRequest::Check { paths, .. } => (&[], paths),
-        JobRequest::Protect { to } => (to, &[]),
+        JobRequest::Protect { adopt: Some(copy), .. } => (std::slice::from_ref(copy), &[]),
+        JobRequest::Protect { to, adopt: None } => (to, &[]),
         JobRequest::Restore { from, paths, .. } => (from, paths),
+        JobRequest::Drill { from, .. } => (from, &[]),
+        JobRequest::Reunite { .. } => (&[], &[]),
     };
     for name in copies {
         if !config.copies.iter().any(|copy| copy.name == *name) {
@@ -270,7 +273,7 @@ fn check_request(config: &VolumeConfig, request: &JobRequest) -> Result<()> {
             )));
         }
     }
-    if config.copies.is_empty() && request.kind() != JobKind::Check {
+    if config.copies.is_empty() && !matches!(request.kind(), JobKind::Check | JobKind::Reunite) {
         return Err(Error::invalid(format!(
             "The volume \"{}\" has no copies; add a [[volume.copy]] to the configuration.",
             config.name
@@ -337,9 +340,14 @@ fn check_folders(config: &VolumeConfig, request: &JobRequest) -> Result<()> {
         return Err(gone(format!("The volume \"{}\" is out of reach", config.name), &config.path));
     }
     let needed: &dyn Fn(&str) -> bool = match request {
-        JobRequest::Check { .. } => return Ok(()),
-        JobRequest::Protect { to } => &|name| to.is_empty() || to.iter().any(|wanted| wanted == name),
-        JobRequest::Restore { from, .. } => &|name| from.iter().any(|wanted| wanted == name),
+        JobRequest::Check { .. } | JobRequest::Reunite { .. } => return Ok(()),
+        JobRequest::Protect { adopt: Some(copy), .. } => &|name| copy.as_str() == name,
+        JobRequest::Protect { to, adopt: None } => {
+            &|name| to.is_empty() || to.iter().any(|wanted| wanted == name)
+        }
+        JobRequest::Restore { from, .. } | JobRequest::Drill { from, .. } => {
+            &|name| from.iter().any(|wanted| wanted == name)
+        }
     };
     match config.copies.iter().find(|copy| needed(&copy.name) && !copy.path.is_dir()) {
         Some(copy) => Err(gone(format!("The copy \"{}\" is out of reach", copy.name), &copy.path)),
@@ -351,7 +359,7 @@ async fn check_mode(tx: &mut Tx, volume: &VolumeRow, request: &JobRequest) -> Re
     let Some(message) = forbidden_by_mode(&volume.name, &volume.mode, request) else {
         return match request.kind() {
             JobKind::Protect => check_alone(tx, volume).await,
-            JobKind::Check | JobKind::Restore => Ok(()),
+            JobKind::Check | JobKind::Restore | JobKind::Reunite | JobKind::Drill => Ok(()),
         };
     };
     Err(Error::conflict(message))
@@ -361,14 +369,21 @@ async fn check_mode(tx: &mut Tx, volume: &VolumeRow, request: &JobRequest) -> Re
 fn forbidden_by_mode(name: &str, mode: &ModeState, request: &JobRequest) -> Option<String> {
     let reason = mode.reason();
     match (request, mode.mode()) {
-        (_, Mode::Normal) | (JobRequest::Restore { to_folder: Some(_), .. }, _) => None,
+        (_, Mode::Normal)
+        | (JobRequest::Restore { to_folder: Some(_), .. } | JobRequest::Drill { .. }, _) => None,
         (JobRequest::Protect { .. }, mode) => Some(format!(
             "The volume \"{name}\" is {mode} ({reason}): protect would copy its damage, so it waits until the volume is normal."
         )),
-        (JobRequest::Restore { .. } | JobRequest::Check { .. }, Mode::Failover) => Some(format!(
+        (
+            JobRequest::Restore { .. } | JobRequest::Check { .. } | JobRequest::Reunite { .. },
+            Mode::Failover,
+        ) => Some(format!(
             "The volume \"{name}\" is offline (failover: {reason}); bring it back to read_only first."
         )),
-        (JobRequest::Restore { .. } | JobRequest::Check { .. }, Mode::ReadOnly) => None,
+        (
+            JobRequest::Restore { .. } | JobRequest::Check { .. } | JobRequest::Reunite { .. },
+            Mode::ReadOnly,
+        ) => None,
     }
 }
 
@@ -435,10 +450,15 @@ fn in_words(request: &JobRequest, volume: &str) -> String {
     let mut text = match request {
         JobRequest::Check { full: true, .. } => format!("a full check of {volume}"),
         JobRequest::Check { full: false, .. } => format!("a quick check of {volume}"),
-        JobRequest::Protect { to } if to.is_empty() => format!("protect {volume}"),
-        JobRequest::Protect { to } => format!("protect {volume} to {}", list(to)),
+        JobRequest::Protect { adopt: Some(copy), .. } => format!("adopt {copy} for {volume}"),
+        JobRequest::Protect { to, .. } if to.is_empty() => format!("protect {volume}"),
+        JobRequest::Protect { to, .. } => format!("protect {volume} to {}", list(to)),
         JobRequest::Restore { from, .. } if from.is_empty() => format!("restore {volume}"),
         JobRequest::Restore { from, .. } => format!("restore {volume} from {}", list(from)),
+        JobRequest::Reunite { from } if from.is_empty() => format!("reunite {volume}"),
+        JobRequest::Reunite { from } => format!("reunite {volume} from {}", list(from)),
+        JobRequest::Drill { from, .. } if from.is_empty() => format!("a drill of {volume}"),
+        JobRequest::Drill { from, .. } => format!("a drill of {volume} from {}", list(from)),
     };
     match request {
         JobRequest::Check { paths, .. } | JobRequest::Restore { paths, .. } if !paths.is_empty() => {

@@ -27,7 +27,7 @@ pub fn check(full: bool) -> JobRequest {
 }
 
 pub fn protect() -> JobRequest {
-    JobRequest::Protect { to: vec![] }
+    JobRequest::Protect { to: vec![], adopt: None }
 }
 
 pub fn restore() -> JobRequest {
@@ -214,7 +214,7 @@ on_both_engines! {
 
     async fn damage_is_not_spread(app: &TestApp) {
         fill(app);
-        run(app, JobRequest::Protect { to: vec!["local".into()] }).await;
+        run(app, JobRequest::Protect { to: vec!["local".into()], adopt: None }).await;
         rot(&app.path("files/rose/gallery 8/p8.jpg"));
         let report = run(app, protect()).await;
         assert_eq!((report.exit_code(), report.files.failed, report.findings.corrupt), (1, 1, 1), "{report:#?}");
@@ -337,7 +337,7 @@ on_both_engines! {
         static SALVOR: std::sync::LazyLock<Actor> = std::sync::LazyLock::new(Actor::salvor);
         let Err(Error::NotFound(message)) = start(NewJob { volume: "up".into(), ..job(protect()) }).await else { panic!() };
         assert!(message.contains("uploads"), "{message}");
-        let Err(Error::Invalid(message)) = start(job(JobRequest::Protect { to: vec!["tape".into()] })).await else { panic!() };
+        let Err(Error::Invalid(message)) = start(job(JobRequest::Protect { to: vec!["tape".into()], adopt: None })).await else { panic!() };
         assert!(message.contains("local, offsite"), "{message}");
         let escaping = JobRequest::Check { full: false, paths: vec![Glob::new("../x")] };
         assert!(matches!(start(job(escaping)).await, Err(Error::Invalid(_))));

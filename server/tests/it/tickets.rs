@@ -26,7 +26,7 @@ async fn protected(app: &TestApp) {
         app.write(format!("files/{name}"), name.as_bytes());
     }
     volumes::register(&app.core).await.unwrap();
-    run(&app.core, JobRequest::Protect { to: vec![] }).await;
+    run(&app.core, JobRequest::Protect { to: vec![], adopt: None }).await;
 }
 
 async fn run(core: &Core, request: JobRequest) {

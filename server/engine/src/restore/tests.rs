@@ -1,6 +1,8 @@
 use super::*;
 use crate::testing::{Mount, Tree, digest, everything, noise, path};
-use crate::{FsSource, Root, SourceStat};
+use std::ops::ControlFlow;
+
+use crate::{FsSource, Holding, Root, SourceStat};
 
 const THEN: i64 = 1_700_000_000_000_000_000;
 
@@ -174,6 +176,9 @@ impl Source for Remote {
     }
     fn stat(&self, _: &FilePath) -> Result<SourceStat, SourceFault> {
         Err(SourceFault::NotFound)
+    }
+    fn list(&self, _: &mut dyn FnMut(Holding) -> ControlFlow<()>) -> Result<(), SourceFault> {
+        Ok(())
     }
     fn open(&self, _: &FilePath) -> Result<Opened, SourceFault> {
         Ok(Opened::plain(Box::new(Stream(self.0.clone(), self.1))))

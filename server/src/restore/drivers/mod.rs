@@ -5,9 +5,11 @@
 
 pub mod check;
 pub mod check_plan;
+pub mod drill;
 pub mod protect;
 pub mod restore;
 pub mod restore_plan;
+pub mod reunite;
 
 use salvor_domain::job::{ByteCounts, FileCounts, JobKind, Plan};
 
@@ -38,6 +40,8 @@ pub async fn drive(work: &Work) -> Result<Outcome, Halt> {
                 JobKind::Check => check_plan::plan(work).await?,
                 JobKind::Protect => protect::plan(work).await?,
                 JobKind::Restore => restore_plan::plan(work).await?,
+                JobKind::Reunite => reunite::plan(work).await?,
+                JobKind::Drill => drill::plan(work).await?,
             };
             Ok(Outcome::Planned(Box::new(planned)))
         }
@@ -46,6 +50,8 @@ pub async fn drive(work: &Work) -> Result<Outcome, Halt> {
                 JobKind::Check => check::work(work).await?,
                 JobKind::Protect => protect::work(work).await?,
                 JobKind::Restore => restore::work(work).await?,
+                JobKind::Reunite => reunite::work(work).await?,
+                JobKind::Drill => drill::work(work).await?,
             }
             Ok(Outcome::Worked)
         }

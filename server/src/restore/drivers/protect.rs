@@ -36,7 +36,7 @@ const SUSPICIOUS: &str = "its bytes changed but its time did not: not copied, si
 
 /// The copies that the job writes to, in the volume's order.
 fn targets(work: &Work) -> Result<Vec<Copy>, Halt> {
-    let JobRequest::Protect { to } = &work.job.request else {
+    let JobRequest::Protect { to, .. } = &work.job.request else {
         return Err(Halt::Fail("its request is not a protect".into()));
     };
     let wanted = |copy: &&Copy| to.is_empty() || to.contains(&copy.config.name);
@@ -459,7 +459,7 @@ fn refs(paths: &[FilePath]) -> Vec<&FilePath> {
 
 /// The protect came to its end. What was written after it began may be in no copy yet, so its start is the age that counts.
 pub async fn finish(tx: &mut Tx, job: &Job) -> sqlx::Result<()> {
-    let (JobRequest::Protect { to }, Some(started), 0) = (&job.request, job.started_at, job.files.failed)
+    let (JobRequest::Protect { to, .. }, Some(started), 0) = (&job.request, job.started_at, job.files.failed)
     else {
         return Ok(());
     };
