@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use crate::clock::{Clock, random};
 use crate::config::Config;
+use crate::copies::Copies;
 use crate::database::{Db, OpenError};
 use crate::error::Error;
 
@@ -17,6 +18,7 @@ pub struct Core {
     pub config: Arc<Config>,
     pub db: Db,
     pub clock: Clock,
+    pub copies: Copies,
     /// Wakes this process's workers at once when there is work; they also wake by a timer, for work of other processes.
     pub nudge: Arc<Notify>,
 }
@@ -40,7 +42,13 @@ impl Core {
             Some(url) => Db::open_postgres(url).await?,
             None => Db::open_sqlite(&config.server.data_dir.join("salvor.db")).await?,
         };
-        let core = Self { config: Arc::new(config), db, clock, nudge: Arc::new(Notify::new()) };
+        let core = Self {
+            config: Arc::new(config),
+            db,
+            clock,
+            copies: Copies::default(),
+            nudge: Arc::new(Notify::new()),
+        };
         crate::volumes::service::register(&core).await?;
         Ok(core)
     }

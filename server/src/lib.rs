@@ -8,6 +8,7 @@ pub mod assets;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod copies;
 pub mod core;
 pub mod database;
 pub mod demo;

@@ -47,6 +47,12 @@ pub trait Source: Send + Sync {
         1..=8
     }
 
+    /// Whether it is to be opened anew before something new begins: its connection is broken, or what it knows of the copy
+    /// has grown old. Answers at once.
+    fn is_spent(&self) -> bool {
+        false
+    }
+
     /// Whether the copy as a whole can be reached: asked when a read failed. The default believes that it can.
     fn reachable(&self) -> Result<(), SourceFault> {
         Ok(())

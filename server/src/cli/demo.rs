@@ -206,7 +206,8 @@ async fn thin_out_onsite(core: &Core) -> Result<(), CliError> {
     };
     for site in dropped {
         use std::os::unix::ffi::OsStrExt;
-        let folder = copy.path.join(std::ffi::OsStr::from_bytes(&site));
+        let Some(folder) = copy.place.folder() else { continue };
+        let folder = folder.join(std::ffi::OsStr::from_bytes(&site));
         fs::remove_dir_all(&folder)
             .map_err(|error| CliError::Failed(format!("{}: {error}", folder.display())))?;
     }

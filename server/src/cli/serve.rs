@@ -26,7 +26,7 @@ pub struct Args {}
 
 pub async fn run(core: Core, _: Args) -> Result<ExitCode, CliError> {
     let listener = bind(&core).await?;
-    for missing in core.config.missing_folders() {
+    for missing in core.config.what_is_missing() {
         tracing::warn!("{missing}");
     }
     if core.config.mail.is_some() {

@@ -16,7 +16,7 @@ use salvor_domain::job::{JobControl, JobKind, JobReport, JobRequest, JobState};
 use salvor_domain::path::{FilePath, Glob};
 use salvor_domain::volume::{FileState, Mode, ModeState};
 
-use crate::config::VolumeConfig;
+use crate::config::{CopyConfig, VolumeConfig};
 use crate::core::Core;
 use crate::database::Tx;
 use crate::error::{Error, Result};
@@ -26,7 +26,7 @@ use crate::restore::store::segments::{self, ItemState, NewSegment, SegmentKind};
 use crate::restore::store::{self, Job, figures};
 use crate::restore::worker;
 use crate::volumes::store::VolumeRow;
-use crate::volumes::{catalogue, findings, store as volumes};
+use crate::volumes::{catalogue, findings, reach, store as volumes};
 
 /// Events that a job's page shows.
 const LOG: i64 = 200;
@@ -37,7 +37,7 @@ const MOST_PATTERNS: usize = 1_000;
 /// Starts a job; `ticket` is the one that asks for it.
 pub async fn start(core: &Core, actor: &Actor, new: NewJob, ticket: Option<i64>) -> Result<JobReport> {
     allowed(actor)?;
-    check(configured(core, &new.volume)?, &new.request).await?;
+    check(core, configured(core, &new.volume)?, &new.request).await?;
     let now = core.clock.now();
     let mut tx = core.db.begin().await?;
     let volume =
@@ -242,14 +242,12 @@ fn no_such_job(id: JobId) -> Error {
     Error::not_found(format!("There is no job {id}."))
 }
 
-/// Looks at folders, on a thread for blocking work: one that hangs holds up nobody else.
-async fn check(config: &VolumeConfig, request: &JobRequest) -> Result<()> {
-    let (config, request) = (config.clone(), request.clone());
-    let checked = tokio::task::spawn_blocking(move || {
-        check_request(&config, &request)?;
-        check_folders(&config, &request)
-    });
-    checked.await.map_err(|broken| Error::Internal(broken.to_string()))?
+/// Whether this can be asked for now: the request itself, then the places that it needs. One that hangs holds up nobody else.
+async fn check(core: &Core, config: &VolumeConfig, request: &JobRequest) -> Result<()> {
+    let asked = (config.clone(), request.clone());
+    let checked = tokio::task::spawn_blocking(move || check_request(&asked.0, &asked.1));
+    checked.await.map_err(|broken| Error::Internal(broken.to_string()))??;
+    check_places(core, config, request).await
 }
 
 /// What is wrong with a request whatever the state of the volume.
@@ -317,9 +315,9 @@ fn check_target(config: &VolumeConfig, folder: &Path) -> Result<()> {
         .ok()
         .filter(|real| real.is_dir())
         .ok_or_else(|| Error::invalid(format!("The folder {shown} does not exist; make it first.")))?;
-    let roots = std::iter::once(&config.path).chain(config.copies.iter().map(|copy| &copy.path));
-    for root in roots {
-        let root = root.canonicalize().unwrap_or_else(|_| root.clone());
+    let folders = config.copies.iter().filter_map(|copy| copy.place.folder());
+    for root in std::iter::once(config.path.as_path()).chain(folders) {
+        let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
         if real.starts_with(&root) || root.starts_with(&real) {
             return Err(Error::invalid(format!(
                 "The folder {shown} must be apart from the volume and its copies, and {} is not.",
@@ -330,29 +328,40 @@ fn check_target(config: &VolumeConfig, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The folders that a job cannot do without.
-fn check_folders(config: &VolumeConfig, request: &JobRequest) -> Result<()> {
-    let gone = |what: String, path: &Path| {
-        Error::conflict(format!("{what}: the folder {} is not there.", path.display()))
-    };
+/// The folder and the copies that a job cannot do without.
+async fn check_places(core: &Core, config: &VolumeConfig, request: &JobRequest) -> Result<()> {
     let to_folder = matches!(request, JobRequest::Restore { to_folder: Some(_), .. });
-    if !to_folder && !config.path.is_dir() {
-        return Err(gone(format!("The volume \"{}\" is out of reach", config.name), &config.path));
+    if !to_folder && !reach::is_there(&config.path).await {
+        return Err(Error::conflict(format!(
+            "The volume \"{}\" is out of reach: the folder {} is not there.",
+            config.name,
+            config.path.display()
+        )));
     }
-    let needed: &dyn Fn(&str) -> bool = match request {
+    let needed: &(dyn Fn(&CopyConfig) -> bool + Sync) = match request {
         JobRequest::Check { .. } | JobRequest::Reunite { .. } => return Ok(()),
-        JobRequest::Protect { adopt: Some(copy), .. } => &|name| copy.as_str() == name,
-        JobRequest::Protect { to, adopt: None } => {
-            &|name| to.is_empty() || to.iter().any(|wanted| wanted == name)
-        }
+        JobRequest::Protect { adopt: Some(adopted), .. } => &|copy| *adopted == copy.name,
+        JobRequest::Protect { to, adopt: None } if to.is_empty() => &|copy| copy.place.takes_files(),
+        JobRequest::Protect { to, adopt: None } => &|copy| to.contains(&copy.name),
         JobRequest::Restore { from, .. } | JobRequest::Drill { from, .. } => {
-            &|name| from.iter().any(|wanted| wanted == name)
+            &|copy| from.contains(&copy.name)
         }
     };
-    match config.copies.iter().find(|copy| needed(&copy.name) && !copy.path.is_dir()) {
-        Some(copy) => Err(gone(format!("The copy \"{}\" is out of reach", copy.name), &copy.path)),
-        None => Ok(()),
+    let needed: Vec<&CopyConfig> = config.copies.iter().filter(|copy| needed(copy)).collect();
+    if let JobRequest::Protect { adopt: None, .. } = request
+        && let Some(copy) = needed.iter().find(|copy| !copy.place.takes_files())
+    {
+        return Err(Error::invalid(format!(
+            "The copy \"{}\" is of kind {}: Salvor reads it and does not write to it.",
+            copy.name,
+            copy.place.kind()
+        )));
     }
+    let looks = needed.iter().map(|copy| reach::copy(core, &config.name, copy));
+    for (copy, look) in needed.iter().zip(futures_util::future::join_all(looks).await) {
+        look.map_err(|why| Error::conflict(format!("The copy \"{}\" is out of reach: {why}.", copy.name)))?;
+    }
+    Ok(())
 }
 
 async fn check_mode(tx: &mut Tx, volume: &VolumeRow, request: &JobRequest) -> Result<()> {

@@ -14,7 +14,7 @@ use salvor_domain::account::Actor;
 use salvor_domain::event::EventKind;
 use salvor_domain::ids::{JobId, WorkerId};
 use salvor_domain::progress::Sample;
-use salvor_engine::{Control, FsSource, Label, Progress, RateLimit, Root, Sink, SourceHandle};
+use salvor_engine::{Control, Label, Progress, RateLimit, Root, Sink, SourceFault, SourceHandle};
 
 use crate::config::{CopyConfig, VolumeConfig};
 use crate::core::Core;
@@ -173,10 +173,12 @@ impl Work {
         let mut sources = Vec::new();
         let mut away = Vec::new();
         for (index, copy) in self.place.copies.iter().enumerate().filter(|(_, copy)| wanted(copy)) {
-            match open_folder(&copy.config.path).await {
-                Ok(root) => {
-                    let source = Arc::new(FsSource::new(copy.config.name.clone(), root));
+            match self.core.copies.open(&self.place.config.name, &copy.config).await {
+                Ok(source) => {
                     sources.push((index, SourceHandle { source, limit: self.limit(&copy.config) }));
+                }
+                Err(SourceFault::Gone(why)) => {
+                    away.push(format!("the copy \"{}\" is out of reach: {why}", copy.config.name));
                 }
                 Err(why) => away.push(format!("the copy \"{}\" is out of reach: {why}", copy.config.name)),
             }
@@ -185,7 +187,10 @@ impl Work {
     }
 
     pub async fn open_sink(&self, copy: &CopyConfig) -> Result<Sink, String> {
-        open_folder(&copy.path).await.map(Sink::new)
+        match copy.place.folder() {
+            Some(folder) => open_folder(folder).await.map(Sink::new),
+            None => Err(format!("a copy of kind {} takes no files", copy.place.kind())),
+        }
     }
 
     /// Clears away what writes that were interrupted long ago left in a folder. Nobody waits for it.

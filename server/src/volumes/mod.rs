@@ -12,7 +12,7 @@ pub mod findings;
 pub mod http;
 pub mod lookup;
 mod port;
-mod reach;
+pub(crate) mod reach;
 pub mod service;
 pub mod store;
 #[cfg(test)]

@@ -1,16 +1,47 @@
-//! Whether a folder answers, asked without ever waiting long for it.
+//! Whether a folder or another place answers, asked without ever waiting long for it.
 //!
 //! A file system that hangs keeps every thread that touches it, for hours. So each question has a time limit, and a
 //! folder that keeps [`PATIENT`] threads already is not asked again until one of them comes back.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use salvor_engine::SourceFault;
+
+use crate::config::CopyConfig;
+use crate::core::Core;
 
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Threads that one folder may keep waiting.
 const PATIENT: u32 = 4;
+
+/// Whether a copy answers, or why not.
+pub async fn copy(core: &Core, volume: &str, copy: &CopyConfig) -> Result<(), String> {
+    let silent = || "it does not answer".to_owned();
+    if let Some(folder) = copy.place.folder() {
+        let gone = || format!("the folder {} is not there", folder.display());
+        return if is_there(folder).await { Ok(()) } else { Err(gone()) };
+    }
+    let place = format!("{volume}: {}", copy.name);
+    let turn = Turn::take(&place).ok_or_else(silent)?;
+    let looked = async {
+        let source = core.copies.open(volume, copy).await?;
+        let looked = tokio::task::spawn_blocking(move || {
+            let looked = source.reachable();
+            drop(turn);
+            looked
+        });
+        looked.await.unwrap_or_else(|broken| Err(SourceFault::Io(broken.to_string())))
+    };
+    match tokio::time::timeout(PATIENCE, looked).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(SourceFault::Gone(why))) => Err(why),
+        Ok(Err(why)) => Err(why.to_string()),
+        Err(_) => Err(silent()),
+    }
+}
 
 /// Looks into the folder itself: on a file system that shut down after an error its name alone may still answer.
 pub async fn is_there(folder: &Path) -> bool {
@@ -28,7 +59,7 @@ pub async fn ask<T: Send + 'static>(
     folder: &Path,
     question: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
-    let turn = Turn::take(folder)?;
+    let turn = Turn::take(&folder.to_string_lossy())?;
     let answer = tokio::task::spawn_blocking(move || {
         let answer = question();
         drop(turn);
@@ -37,22 +68,22 @@ pub async fn ask<T: Send + 'static>(
     tokio::time::timeout(PATIENCE, answer).await.ok()?.ok()
 }
 
-/// One of the threads that a folder may keep.
-struct Turn(PathBuf);
+/// One of the threads that a place may keep.
+struct Turn(String);
 
-static WAITING: Mutex<BTreeMap<PathBuf, u32>> = Mutex::new(BTreeMap::new());
+static WAITING: Mutex<BTreeMap<String, u32>> = Mutex::new(BTreeMap::new());
 
-fn waiting() -> MutexGuard<'static, BTreeMap<PathBuf, u32>> {
+fn waiting() -> MutexGuard<'static, BTreeMap<String, u32>> {
     WAITING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Turn {
-    fn take(folder: &Path) -> Option<Self> {
+    fn take(place: &str) -> Option<Self> {
         let mut waiting = waiting();
-        let threads = waiting.entry(folder.to_owned()).or_default();
+        let threads = waiting.entry(place.to_owned()).or_default();
         (*threads < PATIENT).then(|| {
             *threads += 1;
-            Self(folder.to_owned())
+            Self(place.to_owned())
         })
     }
 }

@@ -230,9 +230,9 @@ impl Known {
         let row = row.map(|(row, _)| row);
         CopyView {
             name: config.name.clone(),
-            kind: config.kind,
+            kind: config.place.kind(),
             placement: config.placement,
-            path: config.path.display().to_string(),
+            path: config.place.to_string(),
             unreachable,
             files: held.files,
             bytes: held.bytes,
@@ -244,25 +244,28 @@ impl Known {
 }
 
 async fn view(core: &Core, config: &VolumeConfig) -> Result<VolumeView> {
-    let folders = std::iter::once(&config.path).chain(config.copies.iter().map(|copy| &copy.path));
     // All at once: each may take its full patience.
-    let looks = futures_util::future::join_all(folders.map(|folder| reach::is_there(folder)));
-    let (known, there) = tokio::join!(Known::read(core, config), looks);
+    let looks = config.copies.iter().map(|copy| reach::copy(core, &config.name, copy));
+    let (known, primary, looks) = tokio::join!(
+        Known::read(core, config),
+        reach::is_there(&config.path),
+        futures_util::future::join_all(looks)
+    );
     let known = known?;
     let gate = known.volume.mode.open_points(&gate_facts(&known.volume, &known.counts));
-    let copies = config.copies.iter().zip(there.iter().skip(1));
+    let copies = config.copies.iter().zip(&looks);
     Ok(VolumeView {
         name: config.name.clone(),
         gate,
         files: known.figures.all.files,
         bytes: known.figures.all.bytes,
         findings: known.counts,
-        copies: copies.map(|(copy, &there)| known.copy(copy, !there)).collect(),
+        copies: copies.map(|(copy, look)| known.copy(copy, look.is_err())).collect(),
         protected_at: known.volume.protected_at,
         checked_at: known.volume.checked_at,
         fully_checked_at: known.volume.full_check_started_at,
         path: config.path.display().to_string(),
-        unreachable: there.first() == Some(&false),
+        unreachable: !primary,
         mode: known.volume.mode,
     })
 }

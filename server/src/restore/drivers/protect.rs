@@ -34,12 +34,13 @@ const BATCH_BYTES: u64 = 32 << 20;
 /// Why a file that may be damaged is left out.
 const SUSPICIOUS: &str = "its bytes changed but its time did not: not copied, since it may be damaged";
 
-/// The copies that the job writes to, in the volume's order.
+/// The copies that the job writes to, in the volume's order; all that take files if none is named.
 fn targets(work: &Work) -> Result<Vec<Copy>, Halt> {
     let JobRequest::Protect { to, .. } = &work.job.request else {
         return Err(Halt::Fail("its request is not a protect".into()));
     };
-    let wanted = |copy: &&Copy| to.is_empty() || to.contains(&copy.config.name);
+    let wanted =
+        |copy: &&Copy| copy.config.place.takes_files() && (to.is_empty() || to.contains(&copy.config.name));
     Ok(work.place.copies.iter().filter(wanted).cloned().collect())
 }
 
@@ -60,7 +61,9 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
     let root = work.volume_root().await.map_err(Halt::Fail)?;
     for copy in copies.iter().filter(|_| !work.job.dry_run) {
         // A copy that is out of reach is the work's to say.
-        if let Ok(folder) = open_folder(&copy.config.path).await {
+        if let Some(folder) = copy.config.place.folder()
+            && let Ok(folder) = open_folder(folder).await
+        {
             work.sweep(folder);
         }
     }

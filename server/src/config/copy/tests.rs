@@ -1,0 +1,90 @@
+use std::path::Path;
+
+use super::*;
+
+fn copy(keys: &str) -> Result<CopyConfig, ConfigError> {
+    let variables = [("HOME", "/home/salvor"), ("AWS_ACCESS_KEY_ID", "AKIA"), ("OFFSITE_PASSWORD", "hush")];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let text = format!("name = \"offsite\"\nplacement = \"offsite\"\n{keys}");
+    parse(text.parse().unwrap(), "volume \"uploads\", copy", Path::new("/etc/salvor"), &variables)
+}
+
+#[test]
+fn each_kind_has_its_keys() {
+    let s3 = copy("kind = \"s3\"\nbucket = \"b\"\nendpoint = \"https://s3.example.com/\"\nroot = \"/uploads/\"\nregion = \"eu\"")
+        .unwrap();
+    assert_eq!(s3.place.to_string(), "s3://b/uploads at https://s3.example.com");
+    let CopyPlace::S3(S3Place { region, credentials, .. }) = &s3.place else { panic!() };
+    assert_eq!(region, "eu");
+    let S3Credentials::Keys { access_key_id, secret_access_key, session_token: None } = credentials else {
+        panic!("{credentials:?}");
+    };
+    assert_eq!(access_key_id.read().unwrap(), "AKIA");
+    assert_eq!(secret_access_key.read().unwrap_err(), "the variable AWS_SECRET_ACCESS_KEY is not set");
+
+    let aws =
+        copy("kind = \"s3\"\nbucket = \"b\"\nregion = \"eu-west-1\"\ncredentials = \"machine\"").unwrap();
+    assert_eq!(aws.place.to_string(), "s3://b at https://s3.eu-west-1.amazonaws.com");
+
+    let webdav = "kind = \"webdav\"\nendpoint = \"https://dav.example.com/files\"\nroot = \"uploads\"\nuser = \"ann\"\n";
+    let webdav = copy(&format!("{webdav}password_env = \"OFFSITE_PASSWORD\"")).unwrap();
+    assert_eq!(webdav.place.to_string(), "https://dav.example.com/files/uploads");
+    assert_eq!(webdav.place.secrets()[0].1.read().unwrap(), "hush");
+
+    let sftp = "kind = \"sftp\"\nhost = \"backup\"\nuser = \"salvor\"\nroot = \"/srv/uploads/\"\n";
+    let sftp = copy(&format!("{sftp}key_file = \"id\"\nport = 2222")).unwrap();
+    assert_eq!(sftp.place.to_string(), "sftp://salvor@backup:2222/srv/uploads");
+    let CopyPlace::Sftp(SftpPlace { known_hosts, login, .. }) = &sftp.place else { panic!() };
+    assert_eq!(known_hosts, Path::new("/home/salvor/.ssh/known_hosts"));
+    assert_eq!(login, &SftpLogin::Key { file: "/etc/salvor/id".into(), password: None });
+
+    let restic =
+        copy("kind = \"restic\"\nrepository = \"repo\"\nroot = \"/srv/uploads\"\npassword_file = \"secret\"")
+            .unwrap();
+    assert_eq!(restic.place.to_string(), "restic /etc/salvor/repo, /srv/uploads of latest");
+    assert!(!restic.place.takes_files() && s3.place.takes_files());
+}
+
+#[test]
+fn what_is_wrong_names_the_copy_the_key_and_what_would_be_right() {
+    let s3 = "kind = \"s3\"\nbucket = \"b\"\nendpoint = \"https://s3.example.com\"\n";
+    let webdav = "kind = \"webdav\"\nendpoint = \"https://dav.example.com\"\n";
+    let sftp = "kind = \"sftp\"\nhost = \"backup\"\nuser = \"salvor\"\n";
+    for (keys, words) in [
+        ("kind = \"fs\"", &["path", "is missing", "folder"][..]),
+        ("kind = \"s3\"\nendpoint = \"https://s3.example.com\"", &["bucket", "is missing"]),
+        ("kind = \"s3\"\nbucket = \"b\"", &["endpoint", "is missing", "region"]),
+        ("kind = \"s3\"\nbucket = \"b/c\"", &["bucket", "root"]),
+        ("kind = \"s3\"\nbucket = \"b\"\nendpoint = \"s3.example.com\"", &["endpoint", "https://"]),
+        (&format!("{s3}path = \"x\""), &["path", "kind s3", "virtual_host_style"]),
+        (&format!("{s3}root = \"../b\""), &["root", ".."]),
+        (&format!("{s3}credentials = \"magic\""), &["credentials", "magic", "machine"]),
+        (&format!("{s3}secret_access_key = \"x\""), &["secret_access_key", "secret_access_key_env"]),
+        (&format!("{s3}access_key_id_env = \"SALVOR_KEY\""), &["access_key_id_env", "SALVOR_"]),
+        (&format!("{s3}virtual_host_style = \"yes\""), &["virtual_host_style", "true"]),
+        (&format!("{webdav}user = \"ann\""), &["password_env", "password_file"]),
+        (&format!("{webdav}password_env = \"X\""), &["user", "is missing"]),
+        (&format!("{webdav}user = 1"), &["user", "quotes", "integer"]),
+        (sftp, &["key_file", "password_env"]),
+        (&format!("{sftp}key_file = \"k\"\npassword_env = \"X\""), &["key_file", "only one"]),
+        (&format!("{sftp}key_file = \"k\"\nport = 0"), &["port", "65535"]),
+        ("kind = \"restic\"", &["repository", "is missing"]),
+        ("kind = \"restic\"\nrepository = \"r\"\npaths = \"x\"", &["paths", "list"]),
+    ] {
+        let message = copy(keys).unwrap_err().to_string();
+        for word in [&["volume \"uploads\", copy \"offsite\""], words].concat() {
+            assert!(message.contains(word), "\"{word}\" is not in: {message}");
+        }
+    }
+}
+
+#[test]
+fn a_password_in_an_address_is_refused_and_not_repeated() {
+    for keys in [
+        "kind = \"webdav\"\nendpoint = \"https://ann:hush@dav.example.com\"",
+        "kind = \"restic\"\nrepository = \"rest:https://ann:hush@backup.example.com/\"",
+    ] {
+        let message = copy(keys).unwrap_err().to_string();
+        assert!(message.contains("login") && !message.contains("hush"), "{message}");
+    }
+}

@@ -1,0 +1,180 @@
+//! The file as it is written, before its values are understood.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use salvor_domain::url_pattern::UrlPattern;
+use serde::Deserialize;
+
+use super::{
+    ConfigError, CopyConfig, GatewayConfig, LOOPBACK, MAX_COPIES, MailConfig, ServerConfig, TicketRestore,
+    TicketsConfig, Variables, VolumeConfig, copy,
+};
+use crate::network::Network;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    #[serde(default)]
+    server: Server,
+    #[serde(default)]
+    gateway: Gateway,
+    mail: Option<Mail>,
+    #[serde(default)]
+    tickets: Tickets,
+    #[serde(default, rename = "volume")]
+    volumes: Vec<Volume>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Server {
+    listen: Option<String>,
+    public_url: Option<String>,
+    data_dir: Option<PathBuf>,
+    database_url: Option<String>,
+    trusted_proxies: Option<toml::Value>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Gateway {
+    listen: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mail {
+    url: String,
+    from: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Tickets {
+    restore: Option<TicketRestore>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Volume {
+    name: String,
+    path: PathBuf,
+    #[serde(default)]
+    url_patterns: Vec<String>,
+    #[serde(default, rename = "copy")]
+    copies: Vec<toml::Table>,
+}
+
+pub(super) fn wrong(key: impl Into<String>, message: impl std::fmt::Display) -> ConfigError {
+    ConfigError::Value { key: key.into(), message: message.to_string() }
+}
+
+fn address(key: &str, text: Option<String>, default: &str) -> Result<SocketAddr, ConfigError> {
+    let text = text.unwrap_or_else(|| default.to_owned());
+    text.parse()
+        .map_err(|_| wrong(key, format!("\"{text}\" is not an address; write for example \"{default}\"")))
+}
+
+/// A list, or in a variable its members with commas between them.
+fn networks(key: &str, value: Option<toml::Value>) -> Result<Vec<Network>, ConfigError> {
+    let members = match value {
+        None => LOOPBACK.map(str::to_owned).to_vec(),
+        Some(toml::Value::String(text)) => text
+            .split(',')
+            .map(|member| member.trim().to_owned())
+            .filter(|member| !member.is_empty())
+            .collect(),
+        Some(list) => {
+            let rule = "is a list of networks; write for example [\"10.0.0.0/8\"]";
+            list.try_into::<Vec<String>>().map_err(|_| wrong(key, rule))?
+        }
+    };
+    members.iter().map(|member| member.parse().map_err(|why| wrong(key, why))).collect()
+}
+
+pub(super) fn checked_name(key: &str, name: &str) -> Result<(), ConfigError> {
+    let fits = !name.is_empty()
+        && name.len() <= 64
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        && !name.starts_with('.');
+    let rule = "use 1 to 64 letters, digits, - _ or ., not starting with a dot";
+    if fits { Ok(()) } else { Err(wrong(key, format!("\"{name}\" is not a name; {rule}"))) }
+}
+
+impl Config {
+    /// `base` is the folder of the file: relative paths in it start there.
+    pub fn parse(self, base: &Path, variables: &Variables) -> Result<super::Config, ConfigError> {
+        let listen = address("server.listen", self.server.listen, "127.0.0.1:8080")?;
+        let public_url = self.server.public_url.unwrap_or_else(|| format!("http://{listen}"));
+        if !public_url.starts_with("http://") && !public_url.starts_with("https://") {
+            return Err(wrong(
+                "server.public_url",
+                format!("\"{public_url}\" must start with http:// or https://"),
+            ));
+        }
+        if let Some(url) = &self.server.database_url
+            && !url.starts_with("postgres://")
+            && !url.starts_with("postgresql://")
+        {
+            let message = "must start with postgres://; leave it out for the embedded SQLite in data_dir";
+            return Err(wrong("server.database_url", message));
+        }
+        let server = ServerConfig {
+            listen,
+            public_url: public_url.trim_end_matches('/').to_owned(),
+            data_dir: base.join(self.server.data_dir.unwrap_or_else(|| PathBuf::from("salvor-data"))),
+            database_url: self.server.database_url,
+            trusted_proxies: networks("server.trusted_proxies", self.server.trusted_proxies)?,
+        };
+        let gateway =
+            GatewayConfig { listen: address("gateway.listen", self.gateway.listen, "127.0.0.1:8081")? };
+        let tickets = TicketsConfig { restore: self.tickets.restore.unwrap_or(TicketRestore::Auto) };
+        let mail = self.mail.map(|mail| MailConfig { url: mail.url, from: mail.from });
+        let mut volumes: Vec<VolumeConfig> = Vec::new();
+        for volume in self.volumes {
+            let volume = volume.parse(base, variables)?;
+            if volumes.iter().any(|other| other.name == volume.name) {
+                return Err(wrong("volume.name", format!("\"{}\" is there twice", volume.name)));
+            }
+            volumes.push(volume);
+        }
+        Ok(super::Config { server, gateway, tickets, mail, volumes })
+    }
+}
+
+impl Volume {
+    fn parse(self, base: &Path, variables: &Variables) -> Result<VolumeConfig, ConfigError> {
+        checked_name("volume.name", &self.name)?;
+        let key = |rest: &str| format!("volume \"{}\", {rest}", self.name);
+        let url_patterns = self
+            .url_patterns
+            .iter()
+            .map(|pattern| UrlPattern::parse(pattern).map_err(|why| wrong(key("url_patterns"), why)))
+            .collect::<Result<_, _>>()?;
+        if self.copies.len() > MAX_COPIES {
+            return Err(wrong(key("copy"), format!("a volume has at most {MAX_COPIES} copies")));
+        }
+        let path = base.join(&self.path);
+        let mut copies: Vec<CopyConfig> = Vec::new();
+        for copy in self.copies {
+            let copy = copy::parse(copy, &format!("volume \"{}\", copy", self.name), base, variables)?;
+            if copies.iter().any(|other| other.name == copy.name) {
+                return Err(wrong(key("copy.name"), format!("\"{}\" is there twice", copy.name)));
+            }
+            if copies.iter().any(|other| other.place == copy.place) {
+                let message = format!("{} is another copy already", copy.place);
+                return Err(wrong(key(&format!("copy \"{}\"", copy.name)), message));
+            }
+            if let Some(folder) = copy.place.folder()
+                && (folder.starts_with(&path) || path.starts_with(folder))
+            {
+                let message =
+                    format!("{} must not lie within the volume, nor the volume within it", folder.display());
+                return Err(wrong(key(&format!("copy \"{}\", path", copy.name)), message));
+            }
+            copies.push(copy);
+        }
+        Ok(VolumeConfig { name: self.name, path, url_patterns, copies })
+    }
+}
