@@ -15,6 +15,8 @@ words! {
         JobFinished = "job.finished",
         JobFailed = "job.failed",
         JobRetried = "job.retried",
+        /// Files that wait in a job are brought sooner.
+        JobRaised = "job.raised",
         /// Something a person should know about while a job runs; the job's log is read from these.
         JobNote = "job.note",
         /// A copy gave bytes that do not match the catalogue.

@@ -1,12 +1,15 @@
 //! Jobs: check, protect, restore. The slice's tables are `jobs`, `segments`, `items` and those named `job_…`.
 //!
-//! The way of a job: [`service`] stores it, [`worker`] leases its segments, [`drivers`] plan and do them with the engine,
+//! The way of a job: [`service`] stores it, [`worker`] leases its segments (by [`lanes`], in order of [`need`]), [`drivers`] plan and do them with the engine,
 //! [`report`] says how it is. [`planner`] is the merge of volume and catalogue that all plans share. What a file is and
 //! which copies hold it is the business of `volumes`.
 
 pub mod drivers;
+mod help;
 pub mod http;
+pub mod lanes;
 mod live;
+pub mod need;
 pub mod planner;
 pub mod report;
 pub mod service;

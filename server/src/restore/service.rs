@@ -21,6 +21,7 @@ use crate::core::Core;
 use crate::database::Tx;
 use crate::error::{Error, Result};
 use crate::events;
+use crate::restore::need::Rank;
 use crate::restore::report::report;
 use crate::restore::store::segments::{self, ItemState, NewSegment, SegmentKind};
 use crate::restore::store::{self, Job, figures};
@@ -62,7 +63,7 @@ pub async fn start(core: &Core, actor: &Actor, new: NewJob, ticket: Option<i64>)
         bytes: Default::default(),
     };
     store::insert(&mut tx, &job).await?;
-    let rank = ticket.map_or(0, |_| segments::TICKET_RANK);
+    let rank = ticket.map_or(0, |_| Rank::TICKET);
     let segment =
         NewSegment { kind: SegmentKind::Plan, rank, range: None, files: 0, bytes: 0, done_at: None };
     segments::insert(&mut tx, job.id, &segment).await?;
@@ -79,6 +80,9 @@ pub async fn control(core: &Core, actor: &Actor, id: JobId, control: JobControl)
     allowed(actor)?;
     let now = core.clock.now();
     let mut tx = core.db.begin().await?;
+    // A job may end here, which writes to its volume: the volume's row is held before the job's, as everywhere.
+    let volume_id = store::job(&mut tx, id).await?.ok_or_else(|| no_such_job(id))?.volume_id;
+    volumes::hold(&mut tx, volume_id).await?;
     let job = store::lock(&mut tx, id).await?.ok_or_else(|| no_such_job(id))?;
     let (job, kind, what) = match control {
         JobControl::Approve => {
@@ -217,7 +221,7 @@ pub async fn outcomes(core: &Core, job: JobId, paths: &[FilePath]) -> Result<Vec
     Ok(outcomes)
 }
 
-fn allowed(actor: &Actor) -> Result<()> {
+pub(super) fn allowed(actor: &Actor) -> Result<()> {
     if actor.may(Permission::RunJobs) {
         return Ok(());
     }
@@ -238,7 +242,7 @@ fn unknown(core: &Core, name: &str) -> Error {
     Error::not_found(format!("There is no volume \"{name}\"; {known}."))
 }
 
-fn no_such_job(id: JobId) -> Error {
+pub(super) fn no_such_job(id: JobId) -> Error {
     Error::not_found(format!("There is no job {id}."))
 }
 
@@ -287,7 +291,7 @@ fn check_request(config: &VolumeConfig, request: &JobRequest) -> Result<()> {
     }
 }
 
-fn check_glob(glob: &Glob) -> Result<()> {
+pub(super) fn check_glob(glob: &Glob) -> Result<()> {
     let pattern = glob.as_str();
     let why = if pattern.is_empty() {
         "it is empty; leave it out to mean every file"

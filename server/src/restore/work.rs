@@ -20,8 +20,9 @@ use crate::config::{CopyConfig, VolumeConfig};
 use crate::core::Core;
 use crate::database::Tx;
 use crate::events;
+use crate::restore::lanes::Lane;
 use crate::restore::store::{self, Job, figures, segments};
-use crate::volumes::store::{CopyRow, VolumeRow};
+use crate::volumes::store::{self as volumes, CopyRow, VolumeRow};
 
 /// Why a driver ended before its segment was done.
 #[derive(Debug, thiserror::Error)]
@@ -72,8 +73,8 @@ pub struct Shared {
     limits: Mutex<HashMap<(String, String), RateLimit>>,
     /// How often something of a kind was noted in a job's log.
     noted: Mutex<HashMap<(JobId, String), usize>>,
-    /// Batches of files that are being moved just now.
-    busy: AtomicUsize,
+    /// Batches of files that are being moved just now, by lane: lanes do not take time from each other.
+    busy: Mutex<HashMap<Lane, Arc<AtomicUsize>>>,
 }
 
 impl Shared {
@@ -82,6 +83,11 @@ impl Shared {
         let limit = limits.entry((volume.to_owned(), copy.name.clone())).or_default();
         limit.set_bytes(copy.bandwidth.map(|bandwidth| bandwidth.bytes_per_second()));
         limit.clone()
+    }
+
+    fn busy(&self, lane: Lane) -> Arc<AtomicUsize> {
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        busy.entry(lane).or_default().clone()
     }
 
     /// Whether this may be noted once more: `most` times for each job and kind of note.
@@ -119,7 +125,19 @@ pub struct Work {
 impl Work {
     /// Begins the transaction that records a part of this segment, and holds the job.
     pub async fn begin(&self) -> Result<(Tx, Job), Halt> {
+        let tx = self.core.db.begin().await?;
+        self.begun(tx).await
+    }
+
+    /// As [`Work::begin`], for a transaction in which the job may end: that writes to its volume, whose row is held before
+    /// the job's, as whoever changes the mode holds them.
+    pub async fn begin_end(&self) -> Result<(Tx, Job), Halt> {
         let mut tx = self.core.db.begin().await?;
+        volumes::hold(&mut tx, self.place.volume.id).await?;
+        self.begun(tx).await
+    }
+
+    async fn begun(&self, mut tx: Tx) -> Result<(Tx, Job), Halt> {
         let job = store::lock(&mut tx, self.job.id).await?.ok_or(Halt::Lost)?;
         let segment = segments::lock(&mut tx, self.segment.id).await?.ok_or(Halt::Lost)?;
         let renewed = segment.state.renew(self.worker, self.core.clock.now()).map_err(|_| Halt::Lost)?;
@@ -214,17 +232,22 @@ impl Work {
         Label::new(self.job.id.to_string()).map_err(|why| Halt::Fail(why.to_string()))
     }
 
-    /// Runs the engine on a thread for blocking work. Gives the seconds that it took of its own: where several batches run
-    /// side by side, each has its share.
+    fn lane(&self) -> Lane {
+        Lane::of(self.place.volume.id, self.segment.source_bit)
+    }
+
+    /// Runs the engine on a thread for blocking work. Gives the seconds that it took of its own: where several batches of
+    /// one lane run side by side, each has its share.
     pub async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<(T, f64), Halt> {
-        let busy = self.shared.busy.fetch_add(1, Ordering::Relaxed) + 1;
+        let busy = self.shared.busy(self.lane());
+        let side_by_side = busy.fetch_add(1, Ordering::Relaxed) + 1;
         let started = std::time::Instant::now();
         let done = tokio::task::spawn_blocking(work).await;
-        self.shared.busy.fetch_sub(1, Ordering::Relaxed);
-        let seconds = started.elapsed().as_secs_f64() / busy as f64;
+        busy.fetch_sub(1, Ordering::Relaxed);
+        let seconds = started.elapsed().as_secs_f64() / side_by_side as f64;
         done.map(|done| (done, seconds)).map_err(Halt::panicked)
     }
 }

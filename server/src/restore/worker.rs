@@ -1,9 +1,10 @@
-//! The worker: leases the segment that is needed most, has its driver do it, and records how that ended.
+//! The worker: leases the segments that are needed most, lane by lane, has their drivers do them, and records how that ended.
 //!
 //! It takes no input: what to do is in the database, so that it may die at any moment and another one goes on. It wakes on a
 //! timer, for work of other processes, and on a nudge. While it holds a segment it renews the lease and looks whether the
 //! job is still wanted.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +23,10 @@ use crate::database::Tx;
 use crate::error::{Error, Result};
 use crate::events;
 use crate::restore::drivers::{self, Outcome, Planned};
+use crate::restore::help::{Tried, help};
+use crate::restore::lanes::{Lane, Slot, Slots};
 use crate::restore::report;
-use crate::restore::store::segments::{self, Segment};
+use crate::restore::store::segments::{self, Search, Segment};
 use crate::restore::store::{self, Job};
 use crate::restore::work::{Copy, Halt, Place, Shared, Work};
 use crate::volumes::store as volumes;
@@ -32,9 +35,6 @@ use crate::volumes::store as volumes;
 const WAKE: Duration = Duration::from_millis(500);
 /// How often the holder of a segment looks whether the job is still wanted.
 const WATCH: Duration = Duration::from_millis(300);
-/// Segments at a time; more only where there are more processors.
-const LEAST_SLOTS: usize = 2;
-const MOST_SLOTS: usize = 4;
 /// Pause after the database failed.
 const RECOVER: Duration = Duration::from_secs(1);
 
@@ -44,12 +44,15 @@ pub struct Worker {
     only: Option<JobId>,
     shared: Arc<Shared>,
     processors: usize,
+    /// Names this process in the leases that it holds.
+    process: String,
 }
 
 impl Worker {
     fn new(core: Core, only: Option<JobId>) -> Self {
-        let processors = std::thread::available_parallelism().map_or(LEAST_SLOTS, usize::from);
-        Self { core, only, shared: Arc::default(), processors }
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let process = core.new_worker_id().to_string();
+        Self { core, only, shared: Arc::default(), processors, process }
     }
 
     /// Works on every job until `cancel`; what is in hand then is released at its next batch.
@@ -58,7 +61,11 @@ impl Worker {
     }
 
     /// Works on one job alone, beside any other worker, until it ended or cannot go on without a person's word.
+    ///
+    /// # Errors
+    /// When the job's volume is not in the configuration: then it is for other processes.
     pub async fn run_until_ended(core: Core, job: JobId, cancel: CancellationToken) -> Result<()> {
+        is_at_home(&core, job).await?;
         let worker = Self::new(core.clone(), Some(job));
         let done = cancel.child_token();
         let working = worker.until(&done);
@@ -72,26 +79,32 @@ impl Worker {
     }
 
     async fn until(&self, cancel: &CancellationToken) {
-        let slots = self.processors.clamp(LEAST_SLOTS, MOST_SLOTS);
+        let mut slots = Slots::new(self.processors);
+        let mut tried = Tried::new();
         let mut running = JoinSet::new();
+        let mut held = HashMap::new();
         while !cancel.is_cancelled() {
-            if running.len() < slots {
-                match self.lease(cancel).await {
-                    Ok(Some(work)) => {
-                        let worker = self.clone();
-                        running.spawn(async move { worker.hold(work).await });
-                        continue;
-                    }
-                    Ok(None) => {}
-                    Err(error) => {
-                        tracing::error!(%error, "looking for work failed");
-                        tokio::time::sleep(RECOVER).await;
-                    }
+            match self.next(&slots, &mut tried, cancel).await {
+                Ok(Some((slot, work))) => {
+                    slots.take(slot);
+                    let worker = self.clone();
+                    held.insert(running.spawn(async move { worker.hold(work).await }).id(), slot);
+                    continue;
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::error!(%error, "looking for work failed");
+                    tokio::time::sleep(RECOVER).await;
                 }
             }
             tokio::select! {
                 () = cancel.cancelled() => {}
-                Some(_) = running.join_next() => {}
+                Some(ended) = running.join_next_with_id() => {
+                    let id = ended.map_or_else(|broken| broken.id(), |(id, ())| id);
+                    if let Some(slot) = held.remove(&id) {
+                        slots.give_back(slot);
+                    }
+                }
                 () = self.core.nudge.notified() => {}
                 () = tokio::time::sleep(WAKE) => {}
             }
@@ -99,34 +112,61 @@ impl Worker {
         while running.join_next().await.is_some() {}
     }
 
-    /// Takes the segment that is needed most.
-    async fn lease(&self, cancel: &CancellationToken) -> sqlx::Result<Option<(Work, CancellationToken)>> {
-        // Looking is for everybody; only who found something asks for the right to write.
+    /// The next segment, for the slot that is to be served first; nothing when no lane with a free slot has work.
+    async fn next(
+        &self,
+        slots: &Slots,
+        tried: &mut Tried,
+        cancel: &CancellationToken,
+    ) -> sqlx::Result<Option<(Slot, (Work, CancellationToken))>> {
         let mut tx = self.core.db.read().await?;
-        if segments::candidate(&mut tx, self.core.clock.now(), self.only, false).await?.is_none() {
-            return Ok(None);
-        }
+        let volumes = self.volumes(&mut tx).await?;
+        let waiting = segments::waiting(&mut tx, self.search(&volumes)).await?;
         drop(tx);
-        let mut tx = self.core.db.begin().await?;
-        let now = self.core.clock.now();
-        let Some(segment) = segments::candidate(&mut tx, now, self.only, true).await? else {
-            return Ok(None);
-        };
-        let Some(mut job) = store::lock(&mut tx, segment.job).await? else { return Ok(None) };
-        // Paused or cancelled since the segment was looked up.
-        if !job.state.is_active() {
-            return Ok(None);
+        if let Some(slot) = slots.choose(&waiting) {
+            let leased = self.lease(slot.lane(), &volumes, cancel).await?;
+            return Ok(leased.map(|work| (slot, work)));
         }
+        // The lanes that have work are full: one that has none may take some over, and is served next.
+        if help(&self.core, slots, &waiting, tried).await? {
+            self.core.nudge.notify_one();
+        }
+        Ok(None)
+    }
+
+    /// The volumes that this process can work on. What belongs to others is left to the processes that know them.
+    async fn volumes(&self, tx: &mut Tx) -> sqlx::Result<Vec<i64>> {
+        let all = volumes::volumes(tx).await?;
+        let here = all.into_iter().filter(|volume| self.core.config.volume(&volume.name).is_some());
+        Ok(here.map(|volume| volume.id).collect())
+    }
+
+    fn search<'a>(&self, volumes: &'a [i64]) -> Search<'a> {
+        Search { now: self.core.clock.now(), only: self.only, volumes }
+    }
+
+    /// Takes the segment of a lane that is needed most.
+    async fn lease(
+        &self,
+        lane: Lane,
+        volumes: &[i64],
+        cancel: &CancellationToken,
+    ) -> sqlx::Result<Option<(Work, CancellationToken)>> {
+        let mut tx = self.core.db.begin().await?;
+        let search = self.search(volumes);
+        let Some(first) = segments::candidate(&mut tx, search, lane).await? else { return Ok(None) };
+        // The job's row is held before the segment's, as everywhere; meanwhile another worker may have taken it.
+        let Some(mut job) = store::lock(&mut tx, first.job).await? else { return Ok(None) };
+        let search = Search { only: Some(job.id), ..self.search(volumes) };
+        let Some(segment) = segments::candidate(&mut tx, search, lane).await? else { return Ok(None) };
+        let Some(place) = self.place(&mut tx, &job).await? else { return Ok(None) };
         // A name for each lease: two drivers of one process must not pass for each other.
         let holder = self.core.new_worker_id();
+        let now = search.now;
         let Ok(leased) = segment.state.lease(holder, now) else { return Ok(None) };
-        let Some(place) = self.place(&mut tx, &job).await? else {
-            fail(&mut tx, job, "its volume is not in the configuration of this Salvor", now).await?;
-            tx.commit().await?;
-            return Ok(None);
-        };
         job.start_clock(segments::held_until(&mut tx, job.id).await?, now);
         segments::save_state(&mut tx, segment.id, leased).await?;
+        segments::set_process(&mut tx, segment.id, &self.process).await?;
         store::save(&mut tx, &job).await?;
         tx.commit().await?;
         let work = Work {
@@ -186,6 +226,20 @@ impl Worker {
     }
 }
 
+/// Whether this process has the job's volume in its configuration: else it would wait for others for ever.
+async fn is_at_home(core: &Core, job: JobId) -> Result<()> {
+    let mut tx = core.db.read().await?;
+    let job = store::job(&mut tx, job).await?.ok_or_else(|| Error::not_found("the job is gone"))?;
+    let volume = volumes::volume_by_id(&mut tx, job.volume_id).await?;
+    match volume.filter(|volume| core.config.volume(&volume.name).is_none()) {
+        Some(volume) => Err(Error::conflict(format!(
+            "The volume \"{}\" is not in the configuration of this Salvor: the job waits for one that has it.",
+            volume.name
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// Waits until nothing more happens to the job by itself: it ended, was paused, or its plan waits for approval.
 async fn waits_for_nobody(core: &Core, job: JobId, cancel: &CancellationToken) -> Result<()> {
     loop {
@@ -242,7 +296,7 @@ async fn renew(work: &Work) -> sqlx::Result<bool> {
 
 async fn end_plan(work: &Work, planned: Planned) -> Result<(), Halt> {
     let now = work.core.clock.now();
-    let (mut tx, mut job) = work.begin().await?;
+    let (mut tx, mut job) = work.begin_end().await?;
     complete(work, &mut tx).await?;
     (job.files, job.bytes, job.plan) = (planned.files, planned.bytes, Some(planned.plan));
     // A plan that came to its end just as the job was paused is kept: the job resumes with its work.
@@ -273,7 +327,7 @@ async fn end_plan(work: &Work, planned: Planned) -> Result<(), Halt> {
 }
 
 async fn end_work(work: &Work) -> Result<(), Halt> {
-    let (mut tx, job) = work.begin().await?;
+    let (mut tx, job) = work.begin_end().await?;
     complete(work, &mut tx).await?;
     let job = finish_if_done(&mut tx, job, work.core.clock.now()).await?;
     match work.commit(tx, &job).await {

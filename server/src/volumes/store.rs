@@ -62,6 +62,11 @@ pub async fn volume_to_change(tx: &mut Tx, name: &str) -> sqlx::Result<Option<Vo
     volume(tx, name).await
 }
 
+/// Holds a volume's row until the end of the transaction: whoever also changes jobs of the volume does so after this.
+pub async fn hold(tx: &mut Tx, volume_id: i64) -> sqlx::Result<()> {
+    execute!(tx, "UPDATE volumes SET name = name WHERE id = $1", volume_id).map(drop)
+}
+
 pub async fn add_volume(tx: &mut Tx, name: &str, mode: &ModeState) -> sqlx::Result<()> {
     execute!(
         tx,

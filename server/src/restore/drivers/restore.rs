@@ -106,7 +106,6 @@ struct Verdicts<'r> {
     done: Vec<&'r FilePath>,
     kept: Vec<&'r FilePath>,
     failed: Vec<&'r FilePath>,
-    bytes_done: u64,
     failures: Vec<(FilePath, String)>,
     findings: Vec<NewFinding>,
     notes: Vec<(&'static str, String)>,
@@ -140,13 +139,15 @@ impl Segment<'_> {
         Ok(seconds)
     }
 
-    /// Copies that are known to hold the file come first, then the others; each in order of preference.
+    /// Copies that are known to hold the file come first, then the others; each in order of preference, but the copy whose
+    /// lane this is before them.
     fn wanted(&self, row: &CatalogueRow, item: &Item) -> RestoreItem {
         let holds = |source: &usize| {
             let place = self.places[*source];
             self.work.place.copies[place].row.holds(row.holders)
         };
         let (mut sources, others): (Vec<usize>, Vec<usize>) = (0..self.sources.len()).partition(holds);
+        sources.sort_by_key(|source| !self.is_own(*source));
         sources.extend(others);
         RestoreItem {
             path: row.path.clone(),
@@ -157,6 +158,10 @@ impl Segment<'_> {
             sources,
             known_corrupt: item.corrupt,
         }
+    }
+
+    fn is_own(&self, source: usize) -> bool {
+        Some(self.copy(source).row.bit) == self.work.segment.source_bit
     }
 
     async fn record(
@@ -171,9 +176,10 @@ impl Segment<'_> {
         let (volume, now) = (work.place.volume.id, work.core.clock.now());
         let (mut tx, mut job) = work.begin().await?;
         let segment = work.segment.id;
-        segments::settle(&mut tx, segment, &verdicts.done, ItemState::Done).await?;
-        segments::settle(&mut tx, segment, &verdicts.kept, ItemState::Skipped).await?;
-        segments::settle(&mut tx, segment, &verdicts.failed, ItemState::Failed).await?;
+        // Only what still lies in this segment: a file that was brought sooner meanwhile is counted there.
+        let done = segments::settle(&mut tx, segment, &verdicts.done, ItemState::Done).await?;
+        let kept = segments::settle(&mut tx, segment, &verdicts.kept, ItemState::Skipped).await?;
+        let failed = segments::settle(&mut tx, segment, &verdicts.failed, ItemState::Failed).await?;
         figures::add_failures(&mut tx, job.id, &verdicts.failures, now).await?;
         if self.asked.folder.is_none() {
             let done: Vec<FilePath> = verdicts.done.iter().map(|&path| path.clone()).collect();
@@ -188,10 +194,10 @@ impl Segment<'_> {
         for (what, note) in &verdicts.notes {
             work.note(&mut tx, what, 20, note).await?;
         }
-        job.files.done += verdicts.done.len() as u64;
-        job.files.skipped += verdicts.kept.len() as u64;
-        job.files.failed += verdicts.failed.len() as u64;
-        job.bytes.done += verdicts.bytes_done;
+        job.files.done += done.files;
+        job.files.skipped += kept.files;
+        job.files.failed += failed.files;
+        job.bytes.done += done.bytes;
         work.commit(tx, &job).await?;
         match &report.fatal {
             Some(fault) => Err(Halt::Pause(format!("nothing more can be written: {fault}"))),
@@ -209,12 +215,11 @@ impl Segment<'_> {
                 verdicts.notes.push(("deleted", note));
             }
         }
-        for (row, outcome) in rows.iter().zip(&report.outcomes) {
+        for outcome in &report.outcomes {
             let path = &outcome.path;
             match &outcome.result {
                 RestoreResult::Restored { quarantined, .. } => {
                     verdicts.done.push(path);
-                    verdicts.bytes_done += row.size;
                     if let Some(place) = quarantined {
                         let note =
                             format!("{path}: the corrupt file that was there is kept as {}", shown(place));
@@ -223,7 +228,6 @@ impl Segment<'_> {
                 }
                 RestoreResult::InPlace => {
                     verdicts.done.push(path);
-                    verdicts.bytes_done += row.size;
                 }
                 RestoreResult::NewerKept { size, .. } => {
                     verdicts.kept.push(path);

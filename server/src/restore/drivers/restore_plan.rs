@@ -1,7 +1,8 @@
 //! The plan of a restore: what is asked for, minus what is there and good, by the copy that each file will come from.
 //!
-//! The files of each copy are cut into segments of their own, so that different copies work at the same time. Files that no
-//! copy holds become items that have failed already: a retry asks the copies again.
+//! The files of each copy are cut into segments of their own, so that different copies work at the same time; within a copy
+//! what was used lately goes first, and files of one age go by directory. Files that no copy holds become items that have
+//! failed already: a retry asks the copies again.
 
 use salvor_domain::finding::{FindingCounts, FindingKind};
 use salvor_domain::job::{ByteCounts, FileCounts, JobRequest, Plan, PlannedSource};
@@ -14,6 +15,7 @@ use salvor_engine::{Entry, SourceHandle};
 
 use crate::restore::drivers::Planned;
 use crate::restore::drivers::restore::{Asked, NO_COPY};
+use crate::restore::need::{Age, Rank};
 use crate::restore::planner::{Merge, Pair, Scope};
 use crate::restore::store::figures;
 use crate::restore::store::segments::{self, Item, ItemState, NewSegment, SegmentKind};
@@ -74,13 +76,19 @@ struct Planning<'a> {
     plan: Plan,
 }
 
-/// The segment of one copy that is being filled, and all that went before it.
+/// The segments of one copy that are being filled, one for each age, and all that went before them.
 #[derive(Default)]
 struct Filling {
+    parts: [Part; Age::ALL.len()],
+    total: Amount,
+}
+
+#[derive(Default)]
+struct Part {
     items: Vec<Item>,
     bytes: u64,
-    total: Amount,
-    rank: i64,
+    /// Segments of this age so far.
+    number: i64,
 }
 
 /// A segment that is full.
@@ -88,6 +96,8 @@ struct Ready {
     items: Vec<Item>,
     bytes: u64,
     rank: i64,
+    /// The bit of the copy that it is to be read from.
+    source_bit: Option<u8>,
 }
 
 impl<'a> Planning<'a> {
@@ -136,14 +146,16 @@ impl<'a> Planning<'a> {
             .map(|(row, _)| row.path.clone())
             .collect();
         let mut looked_up = self.look_up(unheld).await?.into_iter();
+        let now = self.work.core.clock.now();
         for (row, corrupt) in std::mem::take(&mut self.wanted) {
+            let age = Age::of(row.mtime_ns, now);
             let source = match self.holder(&row) {
                 Some(source) => Some(source),
                 None => looked_up.next().flatten(),
             };
             let item = Item { path: row.path, size: row.size, corrupt };
             match source {
-                Some(source) => self.fill(source, item),
+                Some(source) => self.fill(source, age, item),
                 None => self.lose(item),
             }
         }
@@ -171,14 +183,16 @@ impl<'a> Planning<'a> {
         tokio::task::spawn_blocking(look).await.map_err(Halt::panicked)
     }
 
-    fn fill(&mut self, source: usize, item: Item) {
-        let Some((_, _, filling)) = self.sources.get_mut(source) else { return };
+    fn fill(&mut self, source: usize, age: Age, item: Item) {
+        let Some((index, _, filling)) = self.sources.get_mut(source) else { return };
         filling.total.files += 1;
         filling.total.bytes += item.size;
-        filling.bytes += item.size;
-        filling.items.push(item);
-        if filling.items.len() as u64 >= SEGMENT_FILES || filling.bytes >= SEGMENT_BYTES {
-            self.ready.extend(filling.cut());
+        let part = &mut filling.parts[age as usize];
+        part.bytes += item.size;
+        part.items.push(item);
+        if part.items.len() as u64 >= SEGMENT_FILES || part.bytes >= SEGMENT_BYTES {
+            let bit = self.work.place.copies[*index].row.bit;
+            self.ready.extend(part.cut(age, bit));
         }
     }
 
@@ -193,15 +207,22 @@ impl<'a> Planning<'a> {
     /// Writes down what is ready: segments with their items, files that failed already, findings.
     async fn record(&mut self, at_end: bool, away: &[String]) -> Result<(), Halt> {
         if at_end {
-            self.ready.extend(self.sources.iter_mut().filter_map(|(_, _, filling)| filling.cut()));
+            for (index, _, filling) in &mut self.sources {
+                let bit = self.work.place.copies[*index].row.bit;
+                for (age, part) in Age::ALL.into_iter().zip(&mut filling.parts) {
+                    self.ready.extend(part.cut(age, bit));
+                }
+            }
         }
         let work = self.work;
         let (mut tx, mut job) = work.begin().await?;
         if !job.dry_run {
-            let first_rank = job.ticket.map_or(0, |_| segments::TICKET_RANK);
-            for ready in std::mem::take(&mut self.ready) {
-                let segment = ready.segment(first_rank, None);
-                let id = segments::insert(&mut tx, job.id, &segment).await?;
+            for mut ready in std::mem::take(&mut self.ready) {
+                if job.ticket.is_some() {
+                    ready.rank = Rank::TICKET;
+                }
+                let bit = ready.source_bit;
+                let id = segments::insert_from(&mut tx, job.id, &ready.segment(None), bit).await?;
                 segments::insert_items(&mut tx, id, &ready.items, ItemState::Waiting).await?;
             }
             self.record_lost(&mut tx, &job).await?;
@@ -234,8 +255,9 @@ impl<'a> Planning<'a> {
             bytes: self.lost.iter().map(|item| item.size).sum(),
             items: self.lost.clone(),
             rank: i64::MAX / 2,
+            source_bit: None,
         };
-        let id = segments::insert(tx, job.id, &lost.segment(0, Some(now))).await?;
+        let id = segments::insert(tx, job.id, &lost.segment(Some(now))).await?;
         segments::insert_items(tx, id, &lost.items, ItemState::Failed).await?;
         let failures: Vec<_> = lost.items.into_iter().map(|item| (item.path, NO_COPY.to_owned())).collect();
         Ok(figures::add_failures(tx, job.id, &failures, now).await?)
@@ -270,20 +292,21 @@ impl<'a> Planning<'a> {
     }
 }
 
-impl Filling {
-    fn cut(&mut self) -> Option<Ready> {
+impl Part {
+    fn cut(&mut self, age: Age, bit: u8) -> Option<Ready> {
         let items = std::mem::take(&mut self.items);
-        let ready = Ready { bytes: std::mem::take(&mut self.bytes), rank: self.rank, items };
-        self.rank += 1;
+        let rank = Rank::of(age, self.number);
+        self.number += 1;
+        let ready = Ready { bytes: std::mem::take(&mut self.bytes), rank, source_bit: Some(bit), items };
         (!ready.items.is_empty()).then_some(ready)
     }
 }
 
 impl Ready {
-    fn segment(&self, first_rank: i64, done_at: Option<chrono::DateTime<chrono::Utc>>) -> NewSegment<'_> {
+    fn segment(&self, done_at: Option<chrono::DateTime<chrono::Utc>>) -> NewSegment<'_> {
         NewSegment {
             kind: SegmentKind::Work,
-            rank: first_rank + self.rank,
+            rank: self.rank,
             range: None,
             files: self.items.len() as u64,
             bytes: self.bytes,

@@ -4,6 +4,7 @@
 //! Invariant: whoever changes a job reads it with [`lock`] in the same transaction, so that two changes cannot cross.
 
 pub mod figures;
+pub mod moves;
 pub mod segments;
 
 use chrono::{DateTime, TimeDelta, Utc};

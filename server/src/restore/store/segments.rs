@@ -3,11 +3,14 @@
 use chrono::{DateTime, Utc};
 use salvor_domain::ids::JobId;
 use salvor_domain::path::FilePath;
+use salvor_domain::progress::Amount;
 use salvor_domain::segment::SegmentState;
 use sqlx::AssertSqlSafe;
 
 use super::{from_sql, to_sql};
 use crate::database::{Tx, bad_row, build, execute, fetch_all, fetch_optional, scalar};
+use crate::restore::lanes::{Lane, Waiting};
+use crate::restore::need::Rank;
 
 /// What a segment is: the making of the plan, or a part of the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +34,10 @@ pub struct Segment {
     pub job: JobId,
     pub kind: SegmentKind,
     pub state: SegmentState,
+    /// Order of need: lower goes first.
+    pub rank: i64,
+    /// The copy that its files are to be read from, by its bit.
+    pub source_bit: Option<u8>,
     /// The first and the last path of a range; of a segment with items, and of a plan, none.
     pub range: Option<(FilePath, FilePath)>,
     pub files: u64,
@@ -50,7 +57,7 @@ pub struct NewSegment<'a> {
 }
 
 /// Segments of jobs for tickets go before all others.
-pub const TICKET_RANK: i64 = -1_000_000_000;
+pub const TICKET_RANK: i64 = Rank::TICKET;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
@@ -69,7 +76,7 @@ pub enum ItemState {
 }
 
 impl ItemState {
-    fn code(self) -> i64 {
+    pub(super) fn code(self) -> i64 {
         match self {
             Self::Waiting => 0,
             Self::Done => 1,
@@ -86,15 +93,25 @@ impl ItemState {
 }
 
 /// Rows a statement, well under SQLite's limit of values.
-const CHUNK: usize = 1_000;
+pub(super) const CHUNK: usize = 1_000;
 
 pub async fn insert(tx: &mut Tx, job: JobId, segment: &NewSegment<'_>) -> sqlx::Result<i64> {
+    insert_from(tx, job, segment, None).await
+}
+
+/// As [`insert`], for files that are to be read from the copy with this bit.
+pub async fn insert_from(
+    tx: &mut Tx,
+    job: JobId,
+    segment: &NewSegment<'_>,
+    source_bit: Option<u8>,
+) -> sqlx::Result<i64> {
     let (first, last) = segment.range.unzip();
     scalar!(
         tx,
         i64,
-        "INSERT INTO segments (job_id, kind, rank, state, done_at, first_path, last_path, files, bytes) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id",
+        "INSERT INTO segments (job_id, kind, rank, state, done_at, first_path, last_path, files, bytes, source_bit) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id",
         job.to_string(),
         segment.kind.word(),
         segment.rank,
@@ -104,25 +121,69 @@ pub async fn insert(tx: &mut Tx, job: JobId, segment: &NewSegment<'_>) -> sqlx::
         last.map(FilePath::as_bytes),
         to_sql(segment.files),
         to_sql(segment.bytes),
+        source_bit.map(i64::from),
     )
 }
 
-/// The segment that is needed most of those that nobody holds at `now`, of one job or of any; `to_take` holds its row.
-pub async fn candidate(
-    tx: &mut Tx,
-    now: DateTime<Utc>,
-    only: Option<JobId>,
-    to_take: bool,
-) -> sqlx::Result<Option<Segment>> {
+/// Which segments a worker looks at.
+#[derive(Debug, Clone, Copy)]
+pub struct Search<'a> {
+    pub now: DateTime<Utc>,
+    /// Of this job alone.
+    pub only: Option<JobId>,
+    /// Of these volumes: those that the process has in its configuration.
+    pub volumes: &'a [i64],
+}
+
+impl Search<'_> {
+    /// The condition on a row of `segments`: nobody holds it and its job wants it done. Binds `$1` and `$2`.
+    fn condition(&self) -> String {
+        let volumes: Vec<String> = self.volumes.iter().map(i64::to_string).collect();
+        format!(
+            "(segments.state = 'waiting' OR (segments.state = 'leased' AND segments.lease_until <= $1)) \
+             AND ((jobs.state = 'planning' AND segments.kind = 'plan') \
+             OR (jobs.state = 'running' AND segments.kind = 'work')) \
+             AND jobs.volume_id IN ({}) AND ($2 = '' OR segments.job_id = $2)",
+            if volumes.is_empty() { "0".to_owned() } else { volumes.join(", ") }
+        )
+    }
+
+    fn only(&self) -> String {
+        self.only.map(|job| job.to_string()).unwrap_or_default()
+    }
+}
+
+/// The lanes that have segments which nobody holds, each with the rank of what is needed most in it.
+pub async fn waiting(tx: &mut Tx, search: Search<'_>) -> sqlx::Result<Vec<Waiting>> {
     let sql = AssertSqlSafe(format!(
-        "SELECT * FROM segments WHERE (state = 'waiting' OR (state = 'leased' AND lease_until <= $1)) \
-         AND job_id IN (SELECT id FROM jobs WHERE (state = 'planning' AND segments.kind = 'plan') \
-         OR (state = 'running' AND segments.kind = 'work')) \
-         AND ($2 = '' OR job_id = $2) ORDER BY rank, job_id, id LIMIT 1{}",
-        if to_take { tx.skip_locked() } else { "" }
+        "SELECT jobs.volume_id, segments.source_bit, min(segments.rank) FROM jobs \
+         JOIN segments ON segments.job_id = jobs.id WHERE {} \
+         GROUP BY jobs.volume_id, segments.source_bit ORDER BY jobs.volume_id, segments.source_bit",
+        search.condition()
     ));
-    let only = only.map(|job| job.to_string()).unwrap_or_default();
-    fetch_optional!(tx, SegmentRow, sql, now, only)?.map(Segment::try_from).transpose()
+    let rows = fetch_all!(tx, (i64, Option<i64>, i64), sql, search.now, search.only())?;
+    rows.into_iter()
+        .map(|(volume_id, bit, best_rank)| {
+            Ok(Waiting { lane: Lane::of(volume_id, stored_bit(volume_id, bit)?), best_rank })
+        })
+        .collect()
+}
+
+/// The segment that is needed most in a lane.
+pub async fn candidate(tx: &mut Tx, search: Search<'_>, lane: Lane) -> sqlx::Result<Option<Segment>> {
+    let lane = match lane {
+        Lane::Home => "segments.source_bit IS NULL".to_owned(),
+        Lane::Copy { volume_id, bit } => {
+            format!("jobs.volume_id = {volume_id} AND segments.source_bit = {bit}")
+        }
+    };
+    let sql = AssertSqlSafe(format!(
+        "SELECT * FROM segments WHERE id = (SELECT segments.id FROM jobs \
+         JOIN segments ON segments.job_id = jobs.id WHERE {} AND {lane} \
+         ORDER BY segments.rank, segments.job_id, segments.id LIMIT 1)",
+        search.condition()
+    ));
+    fetch_optional!(tx, SegmentRow, sql, search.now, search.only())?.map(Segment::try_from).transpose()
 }
 
 /// Reads a segment to change it.
@@ -148,6 +209,11 @@ pub async fn save_state(tx: &mut Tx, id: i64, state: SegmentState) -> sqlx::Resu
         done_at
     )
     .map(drop)
+}
+
+/// The process that the holder of a segment works in.
+pub async fn set_process(tx: &mut Tx, id: i64, process: &str) -> sqlx::Result<()> {
+    execute!(tx, "UPDATE segments SET process = $2 WHERE id = $1", id, process).map(drop)
 }
 
 /// The range goes on at `next`; without one nothing of it is left.
@@ -224,20 +290,30 @@ pub async fn waiting_items(tx: &mut Tx, segment: i64) -> sqlx::Result<Vec<Item>>
         .collect()
 }
 
-/// Items of one segment that came to their end.
-pub async fn settle(tx: &mut Tx, segment: i64, paths: &[&FilePath], state: ItemState) -> sqlx::Result<()> {
+/// Items of one segment that came to their end: how many of them were waiting in it until now, and their bytes. Others
+/// were moved to a segment that is needed more, and are counted there.
+pub async fn settle(
+    tx: &mut Tx,
+    segment: i64,
+    paths: &[&FilePath],
+    state: ItemState,
+) -> sqlx::Result<Amount> {
+    let mut settled = Amount::default();
     for paths in paths.chunks(CHUNK) {
-        build!(&mut *tx, |query, connection| {
+        let sizes: Vec<(i64,)> = build!(&mut *tx, |query, connection| {
             query.push("UPDATE items SET state = ").push_bind(state.code());
-            query.push(" WHERE segment_id = ").push_bind(segment).push(" AND path IN (");
+            query.push(" WHERE segment_id = ").push_bind(segment).push(" AND state = ");
+            query.push_bind(ItemState::Waiting.code()).push(" AND path IN (");
             let mut list = query.separated(", ");
             for path in paths {
                 list.push_bind(path.as_bytes());
             }
-            query.push(")").build().execute(connection).await.map(drop)
+            query.push(") RETURNING size").build_query_as::<(i64,)>().fetch_all(connection).await
         })?;
+        settled.files += sizes.len() as u64;
+        settled.bytes += sizes.iter().map(|(size,)| from_sql(*size)).sum::<u64>();
     }
-    Ok(())
+    Ok(settled)
 }
 
 /// What became of these files in a job, for those that are items of it.
@@ -270,11 +346,17 @@ pub(super) fn stored_path(table: &str, id: impl std::fmt::Display, bytes: Vec<u8
     FilePath::new(bytes).map_err(|why| bad_row(table, "path", id, why))
 }
 
+fn stored_bit(id: impl std::fmt::Display, bit: Option<i64>) -> sqlx::Result<Option<u8>> {
+    bit.map(u8::try_from).transpose().map_err(|why| bad_row("segments", "source_bit", id, why))
+}
+
 #[derive(sqlx::FromRow)]
-struct SegmentRow {
+pub(super) struct SegmentRow {
     id: i64,
     job_id: String,
     kind: String,
+    rank: i64,
+    source_bit: Option<i64>,
     state: String,
     worker: Option<String>,
     lease_until: Option<DateTime<Utc>>,
@@ -314,6 +396,8 @@ impl TryFrom<SegmentRow> for Segment {
                 other => return Err(bad("kind", &format!("\"{other}\" is neither plan nor work"))),
             },
             state,
+            rank: row.rank,
+            source_bit: stored_bit(id, row.source_bit)?,
             range,
             files: from_sql(row.files),
             bytes: from_sql(row.bytes),

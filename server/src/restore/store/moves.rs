@@ -1,0 +1,73 @@
+//! Items that change their segment: waiting files that are brought sooner, or that another copy takes over.
+//!
+//! Invariant: whoever moves items holds the job's row, as does whoever settles them; so an item is settled in the segment
+//! that it lies in, and nowhere else, and is counted once.
+
+use salvor_domain::ids::JobId;
+use salvor_domain::path::FilePath;
+
+use super::segments::{CHUNK, Item, ItemState, Segment, SegmentRow, stored_path};
+use super::{from_sql, to_sql};
+use crate::database::{Tx, build, execute, fetch_all};
+
+/// The segments of a job's work that are not done and are needed less than `rank`, in order of need.
+pub async fn open(tx: &mut Tx, job: JobId, rank: i64) -> sqlx::Result<Vec<Segment>> {
+    let sql = "SELECT * FROM segments WHERE job_id = $1 AND kind = 'work' AND state <> 'done' AND rank > $2 \
+               ORDER BY rank, id";
+    fetch_all!(tx, SegmentRow, sql, job.to_string(), rank)?.into_iter().map(Segment::try_from).collect()
+}
+
+/// The last of the segments that wait in a copy's lane: those whose turn comes latest, at most `limit`.
+pub async fn last_in_lane(tx: &mut Tx, volume_id: i64, bit: u8, limit: i64) -> sqlx::Result<Vec<Segment>> {
+    let sql = "SELECT segments.* FROM jobs JOIN segments ON segments.job_id = jobs.id \
+               WHERE jobs.volume_id = $1 AND jobs.state = 'running' AND segments.kind = 'work' \
+               AND segments.state = 'waiting' AND segments.source_bit = $2 AND segments.rank >= 0 \
+               ORDER BY segments.rank DESC, segments.id DESC LIMIT $3";
+    let rows = fetch_all!(tx, SegmentRow, sql, volume_id, i64::from(bit), limit)?;
+    rows.into_iter().map(Segment::try_from).collect()
+}
+
+/// The paths that wait in a segment, from `first` up to, but not with, `end`; without an end to the last.
+pub async fn waiting_between(
+    tx: &mut Tx,
+    segment: i64,
+    first: &[u8],
+    end: Option<&[u8]>,
+) -> sqlx::Result<Vec<FilePath>> {
+    let rows = match end {
+        Some(end) => {
+            let sql = "SELECT path FROM items WHERE segment_id = $1 AND state = 0 AND path >= $2 AND path < $3";
+            fetch_all!(tx, (Vec<u8>,), sql, segment, first, end)?
+        }
+        None => {
+            let sql = "SELECT path FROM items WHERE segment_id = $1 AND state = 0 AND path >= $2";
+            fetch_all!(tx, (Vec<u8>,), sql, segment, first)?
+        }
+    };
+    rows.into_iter().map(|(path,)| stored_path("items", segment, path)).collect()
+}
+
+/// Takes those of `paths` that wait in a segment out of it.
+pub async fn take_out(tx: &mut Tx, segment: i64, paths: &[FilePath]) -> sqlx::Result<Vec<Item>> {
+    let mut taken = Vec::new();
+    for paths in paths.chunks(CHUNK) {
+        let rows = build!(&mut *tx, |query, connection| {
+            query.push("DELETE FROM items WHERE segment_id = ").push_bind(segment).push(" AND state = ");
+            query.push_bind(ItemState::Waiting.code()).push(" AND path IN (");
+            let mut list = query.separated(", ");
+            for path in paths {
+                list.push_bind(path.as_bytes());
+            }
+            query.push(") RETURNING path, size, corrupt");
+            query.build_query_as::<(Vec<u8>, i64, bool)>().fetch_all(connection).await
+        })?;
+        for (path, size, corrupt) in rows {
+            taken.push(Item { path: stored_path("items", segment, path)?, size: from_sql(size), corrupt });
+        }
+    }
+    taken.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    let bytes: u64 = taken.iter().map(|item| item.size).sum();
+    let sql = "UPDATE segments SET files = files - $2, bytes = bytes - $3 WHERE id = $1";
+    execute!(tx, sql, segment, to_sql(taken.len() as u64), to_sql(bytes))?;
+    Ok(taken)
+}
