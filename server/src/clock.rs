@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, Local, NaiveDateTime, SubsecRound, Utc};
 
 /// Tells the time in UTC, in whole microseconds (what PostgreSQL keeps, so that a time read back equals the one written).
 #[derive(Clone)]
@@ -21,6 +21,11 @@ impl Clock {
 
     pub fn now(&self) -> DateTime<Utc> {
         (self.0)().trunc_subsecs(6)
+    }
+
+    /// The same moment as this machine's clocks on the wall show it: for timetables.
+    pub fn local(&self) -> NaiveDateTime {
+        self.now().with_timezone(&Local).naive_local()
     }
 }
 

@@ -13,6 +13,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use salvor_copies::CopyPlace;
+use salvor_domain::limits::{ByteRate, Limits};
+use salvor_domain::timetable::Timetable;
 use salvor_domain::units::Bandwidth;
 use salvor_domain::url_pattern::UrlPattern;
 use salvor_domain::volume::Placement;
@@ -83,6 +85,16 @@ pub struct CopyConfig {
     pub placement: Placement,
     pub place: CopyPlace,
     pub bandwidth: Option<Bandwidth>,
+    pub files_per_second: Option<u64>,
+    /// Goes before `bandwidth` where one of its windows fits.
+    pub timetable: Timetable,
+}
+
+impl CopyConfig {
+    /// What it is read within outside of its timetable.
+    pub fn limits(&self) -> Limits {
+        Limits { bandwidth: self.bandwidth.map(ByteRate::from), files_per_second: self.files_per_second }
+    }
 }
 
 /// The environment: for settings, and for secrets that the file names.

@@ -17,6 +17,8 @@ words! {
         JobRetried = "job.retried",
         /// Files that wait in a job are brought sooner.
         JobRaised = "job.raised",
+        /// What a job or a copy keeps within.
+        LimitChanged = "limit.changed",
         /// Something a person should know about while a job runs; the job's log is read from these.
         JobNote = "job.note",
         /// A copy gave bytes that do not match the catalogue.

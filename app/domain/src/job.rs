@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use crate::finding::FindingCounts;
+use crate::limits::JobLimits;
 use crate::path::{FilePath, Glob};
 use crate::progress::{Amount, EtaRange};
 use crate::{Refused, words};
@@ -347,6 +348,9 @@ pub struct JobReport {
     pub bytes_per_second: Option<f64>,
     /// The ticket that asked for it.
     pub ticket: Option<i64>,
+    /// What it keeps within.
+    #[serde(default)]
+    pub limits: JobLimits,
 }
 
 impl JobReport {

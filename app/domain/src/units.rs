@@ -47,7 +47,7 @@ impl FromStr for Bandwidth {
         if !(1.0..1e15).contains(&rate) {
             return Err(invalid());
         }
-        Ok(Self { bytes_per_second: rate as u64 })
+        Ok(Self { bytes_per_second: rate.round() as u64 })
     }
 }
 

@@ -14,6 +14,7 @@ use {
     salvor_domain::account::Permission,
     salvor_domain::ids::JobId,
     salvor_domain::job::{JobReport, JobRequest},
+    salvor_domain::limits::{JobLimits, Limits},
     salvor_domain::path::Glob,
 };
 
@@ -48,6 +49,25 @@ pub struct ControlRequest {
     pub control: JobControl,
 }
 
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct RaiseRequest {
+    pub job: String,
+    /// Paths or patterns, one a line.
+    pub paths: String,
+}
+
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct LimitRequest {
+    pub job: String,
+    /// Blank means without a limit.
+    #[serde(default)]
+    pub bandwidth: String,
+    #[serde(default)]
+    pub files_per_second: String,
+    #[serde(default)]
+    pub gentle: bool,
+}
+
 /// Starts a check.
 #[server(prefix = "/console/do", endpoint = "start_check")]
 pub async fn start_check(request: CheckRequest) -> Result<(), Problem> {
@@ -76,6 +96,20 @@ pub async fn control_job(request: ControlRequest) -> Result<(), Problem> {
     settle(control(request).await, page, job_page)
 }
 
+/// Brings files sooner that wait in a restore.
+#[server(prefix = "/console/do", endpoint = "raise_files")]
+pub async fn raise_files(request: RaiseRequest) -> Result<(), Problem> {
+    let page = Address::console(&["jobs", &request.job]);
+    settle(raise(request).await, page.clone(), |()| page)
+}
+
+/// Changes what a job keeps within.
+#[server(prefix = "/console/do", endpoint = "limit_job")]
+pub async fn limit_job(request: LimitRequest) -> Result<(), Problem> {
+    let page = Address::console(&["jobs", &request.job]);
+    settle(limit(request).await, page, job_page)
+}
+
 /// One job with its log.
 #[server(prefix = "/console/do", endpoint = "read_job")]
 pub async fn read_job(job: String) -> Result<JobView, Problem> {
@@ -86,7 +120,7 @@ pub async fn read_job(job: String) -> Result<JobView, Problem> {
 #[cfg(feature = "ssr")]
 async fn start(volume: String, request: JobRequest, hold: bool) -> Result<(), Problem> {
     let page = Address::console(&["volumes", &volume]);
-    let job = NewJob { volume, request, dry_run: false, hold };
+    let job = NewJob { volume, request, dry_run: false, hold, limits: JobLimits::default() };
     settle(begin(job).await, page, job_page)
 }
 
@@ -100,6 +134,28 @@ async fn begin(job: NewJob) -> Result<JobReport, Problem> {
 async fn control(request: ControlRequest) -> Result<JobReport, Problem> {
     let actor = actor_who_may(Permission::RunJobs)?;
     ports()?.jobs.control(&actor, job_id(&request.job)?, request.control).await
+}
+
+#[cfg(feature = "ssr")]
+async fn raise(request: RaiseRequest) -> Result<(), Problem> {
+    let actor = actor_who_may(Permission::RunJobs)?;
+    let lines = request.paths.lines().map(str::trim).filter(|line| !line.is_empty());
+    let paths: Vec<Glob> = lines.map(Glob::new).collect();
+    match ports()?.jobs.raise(&actor, job_id(&request.job)?, &paths).await? {
+        0 => Err(Problem::Invalid(
+            "No file that waits in this job matches, or all that do come next already.".into(),
+        )),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(feature = "ssr")]
+async fn limit(request: LimitRequest) -> Result<JobReport, Problem> {
+    let actor = actor_who_may(Permission::RunJobs)?;
+    let typed = Limits::typed(&request.bandwidth, &request.files_per_second);
+    let Limits { bandwidth, files_per_second } = typed.map_err(|why| Problem::Invalid(why.to_string()))?;
+    let limits = JobLimits { bandwidth, files_per_second, gentle: request.gentle };
+    ports()?.jobs.set_limits(&actor, job_id(&request.job)?, limits).await
 }
 
 #[cfg(feature = "ssr")]

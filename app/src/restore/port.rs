@@ -6,6 +6,8 @@ use salvor_domain::account::Actor;
 use salvor_domain::event::Event;
 use salvor_domain::ids::JobId;
 use salvor_domain::job::{JobControl, JobKind, JobReport, JobRequest};
+use salvor_domain::limits::JobLimits;
+use salvor_domain::path::Glob;
 use salvor_domain::progress::Sample;
 
 use crate::problem::Problem;
@@ -22,6 +24,9 @@ pub struct NewJob {
     /// Wait after the plan until somebody approves it.
     #[serde(default)]
     pub hold: bool,
+    /// What it keeps within.
+    #[serde(default)]
+    pub limits: JobLimits,
 }
 
 /// A job as its page shows it.
@@ -41,6 +46,10 @@ pub trait JobsPort: Send + Sync {
     async fn job(&self, id: JobId) -> Result<JobView, Problem>;
     async fn start(&self, actor: &Actor, job: NewJob) -> Result<JobReport, Problem>;
     async fn control(&self, actor: &Actor, id: JobId, control: JobControl) -> Result<JobReport, Problem>;
+    /// Brings files sooner that wait in a restore; gives how many.
+    async fn raise(&self, actor: &Actor, id: JobId, paths: &[Glob]) -> Result<u64, Problem>;
+    /// What the job keeps within from now on.
+    async fn set_limits(&self, actor: &Actor, id: JobId, limits: JobLimits) -> Result<JobReport, Problem>;
 }
 
 impl JobView {
@@ -91,6 +100,7 @@ impl JobView {
                 files_per_second: Some(1.0),
                 bytes_per_second: Some(30_000.0),
                 ticket: None,
+                limits: JobLimits::default(),
             },
             log: vec![],
             samples: vec![

@@ -16,7 +16,7 @@ pub mod time;
 pub use address::Address;
 pub use badge::{Badge, Tone};
 pub use figure::{Bar, Figure};
-pub use form::{Confirm, Field, Hidden, PostForm, Submit};
+pub use form::{Confirm, Field, Hidden, PostForm, Submit, TextArea};
 pub use page::{Empty, Heading, loaded};
 pub use time::{RenderedAt, When, age};
 

@@ -9,8 +9,9 @@ use crate::problem::Problem;
 use {
     crate::ui::Address,
     crate::ui::api::{actor_who_may, ports, settle},
-    crate::volumes::port::VolumeView,
+    crate::volumes::port::{CopyLimits, VolumeView},
     salvor_domain::account::Permission,
+    salvor_domain::limits::Limits,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -27,6 +28,20 @@ pub struct ModeRequest {
 pub struct DeletedRequest {
     pub volume: String,
     pub path_hex: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct CopyLimitRequest {
+    pub volume: String,
+    pub copy: String,
+    /// Blank means without a limit.
+    #[serde(default)]
+    pub bandwidth: String,
+    #[serde(default)]
+    pub files_per_second: String,
+    /// Back to the configuration and its timetable.
+    #[serde(default)]
+    pub clear: bool,
 }
 
 impl ModeRequest {
@@ -56,6 +71,24 @@ pub async fn set_mode(request: ModeRequest) -> Result<(), Problem> {
 pub async fn mark_deleted(request: DeletedRequest) -> Result<(), Problem> {
     let page = Address::console(&["volumes", &request.volume]);
     settle(bury(request).await, page.clone(), |()| page)
+}
+
+/// Sets what a copy is read within, over its configuration, or takes that back.
+#[server(prefix = "/console/do", endpoint = "limit_copy")]
+pub async fn limit_copy(request: CopyLimitRequest) -> Result<(), Problem> {
+    let page = Address::console(&["volumes", &request.volume]);
+    settle(limit(request).await, page.clone(), |_| page)
+}
+
+#[cfg(feature = "ssr")]
+async fn limit(request: CopyLimitRequest) -> Result<CopyLimits, Problem> {
+    let actor = actor_who_may(Permission::RunJobs)?;
+    let typed = Limits::typed(&request.bandwidth, &request.files_per_second);
+    let said = match request.clear {
+        true => None,
+        false => Some(typed.map_err(|why| Problem::Invalid(why.to_string()))?),
+    };
+    ports()?.volumes.set_copy_limits(&actor, &request.volume, &request.copy, said).await
 }
 
 #[cfg(feature = "ssr")]

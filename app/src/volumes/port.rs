@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use salvor_domain::account::Actor;
 use salvor_domain::finding::{FindingCounts, FindingKind, FindingState};
+use salvor_domain::limits::Limits;
 use salvor_domain::volume::{CopyKind, Mode, ModeState, Placement};
 
 use crate::problem::Problem;
@@ -46,6 +47,20 @@ pub struct CopyView {
     pub faults: u64,
     /// Measured when reading from it; absent when nothing was.
     pub bytes_per_second: Option<f64>,
+    /// What it is read within just now.
+    #[serde(default)]
+    pub limit: CopyLimits,
+}
+
+/// The limit of a copy that holds just now, and where it comes from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct CopyLimits {
+    #[serde(flatten)]
+    pub limits: Limits,
+    /// For people: `as configured`, `by its timetable: …`, `set by hand`.
+    pub basis: String,
+    /// An operator said so, over the configuration and its timetable.
+    pub by_hand: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -101,6 +116,13 @@ pub trait VolumesPort: Send + Sync {
         override_gate: bool,
     ) -> Result<VolumeView, Problem>;
     /// Sets a tombstone: the owner deleted this file, it is never brought back.
+    async fn set_copy_limits(
+        &self,
+        actor: &Actor,
+        volume: &str,
+        copy: &str,
+        limits: Option<Limits>,
+    ) -> Result<CopyLimits, Problem>;
     async fn mark_deleted(&self, actor: &Actor, volume: &str, path_hex: &str) -> Result<(), Problem>;
 }
 
@@ -118,6 +140,7 @@ impl VolumeView {
             protected_at: Some(at),
             faults: 0,
             bytes_per_second: Some(12.5e6),
+            limit: CopyLimits::default(),
         };
         Self {
             name: "uploads".into(),

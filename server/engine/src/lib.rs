@@ -16,6 +16,7 @@ mod crew;
 mod fault;
 mod hash;
 mod limit;
+mod probe;
 mod protect;
 mod resolve;
 mod restore;
@@ -33,6 +34,7 @@ pub use control::{Control, Progress, Stop, Stopped};
 pub use fault::{EngineError, ReadFault, SourceFault, WriteFault, WriteFaultKind, bytes_for_people};
 pub use hash::{Buffer, Hashed, hash_file};
 pub use limit::RateLimit;
+pub use probe::LatencyProbe;
 pub use protect::{
     CopyResult, CopyTarget, Known, ProtectItem, ProtectOptions, ProtectOutcome, ProtectReport, ProtectResult,
     protect_batch,

@@ -4,8 +4,13 @@
 //! of drawing. An idle bucket saves at most a tenth of a second's worth: no burst follows a pause,
 //! and a thread that is woken late loses nothing. A rate may
 //! change at any time; waiting threads notice at once. `Some(0)` lets nothing through until it is changed.
+//!
+//! What is urgent draws by a handle of its own ([`RateLimit::urgent`]): it queues behind other urgent draws only, and those
+//! that wait pay for it, so that the rate holds all the same. A limit may also leave whoever draws on it only a share of its
+//! time ([`RateLimit::set_share`]): then each thread rests in proportion to how long it worked between two draws.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,14 +21,39 @@ const BURST: f64 = 0.1;
 /// How long a waiting thread sleeps at most before it looks at its [`Control`] again.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// Shares of time are kept in thousandths.
+const WHOLE: u32 = 1_000;
+/// A thread that worked longer than this since its last draw was at something else meanwhile.
+const LONGEST_WORK: Duration = Duration::from_millis(250);
+const LONGEST_REST: Duration = Duration::from_secs(2);
+
+thread_local! {
+    /// When this thread last went on after a draw on a limit that leaves it a share of its time.
+    static WENT_ON: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
 /// A shared handle: clones draw on the same buckets.
 #[derive(Debug, Clone, Default)]
-pub struct RateLimit(Arc<Buckets>);
+pub struct RateLimit {
+    buckets: Arc<Buckets>,
+    urgent: bool,
+}
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Buckets {
     bytes: Bucket,
     files: Bucket,
+    urgent_bytes: Bucket,
+    urgent_files: Bucket,
+    /// Of the time that whoever draws may work, in thousandths.
+    share: AtomicU32,
+}
+
+impl Default for Buckets {
+    fn default() -> Self {
+        let (bytes, files, urgent_bytes, urgent_files) = Default::default();
+        Self { bytes, files, urgent_bytes, urgent_files, share: AtomicU32::new(WHOLE) }
+    }
 }
 
 impl RateLimit {
@@ -43,21 +73,71 @@ impl RateLimit {
     }
 
     pub fn set_bytes(&self, bytes_per_second: Option<u64>) {
-        self.0.bytes.set(bytes_per_second);
+        self.buckets.bytes.set(bytes_per_second);
+        self.buckets.urgent_bytes.set(bytes_per_second);
     }
 
     pub fn set_files(&self, files_per_second: Option<u64>) {
-        self.0.files.set(files_per_second);
+        self.buckets.files.set(files_per_second);
+        self.buckets.urgent_files.set(files_per_second);
+    }
+
+    /// The part of its time, above 0 and at most 1, that a thread which draws on this may work; the rest of it, it rests.
+    pub fn set_share(&self, share: f64) {
+        let thousandths = (share.clamp(0.001, 1.0) * f64::from(WHOLE)) as u32;
+        self.buckets.share.store(thousandths, Ordering::Relaxed);
+    }
+
+    /// A handle for what is urgent: the same limit, without waiting behind whoever came before.
+    #[must_use]
+    pub fn urgent(&self) -> Self {
+        Self { urgent: true, ..self.clone() }
     }
 
     /// Draws `bytes` and waits until they are earned, or until `control` says stop.
     pub fn take_bytes(&self, bytes: u64, control: &Control) -> Result<(), Stopped> {
-        self.0.bytes.take(bytes, control)
+        let Buckets { bytes: ordinary, urgent_bytes, .. } = &*self.buckets;
+        self.take(ordinary, urgent_bytes, bytes, control)
     }
 
     pub fn take_file(&self, control: &Control) -> Result<(), Stopped> {
-        self.0.files.take(1, control)
+        let Buckets { files: ordinary, urgent_files, .. } = &*self.buckets;
+        self.take(ordinary, urgent_files, 1, control)
     }
+
+    fn take(
+        &self,
+        ordinary: &Bucket,
+        urgent: &Bucket,
+        tokens: u64,
+        control: &Control,
+    ) -> Result<(), Stopped> {
+        if self.urgent {
+            ordinary.pay_for(tokens);
+            return urgent.take(tokens, control);
+        }
+        ordinary.take(tokens, control)?;
+        match self.buckets.share.load(Ordering::Relaxed) {
+            WHOLE.. => Ok(()),
+            thousandths => rest(f64::from(thousandths) / f64::from(WHOLE), control),
+        }
+    }
+}
+
+/// Rests for as long as this thread's share of the time asks for.
+fn rest(share: f64, control: &Control) -> Result<(), Stopped> {
+    let worked = WENT_ON.get().map_or(Duration::ZERO, |since| since.elapsed());
+    let until = Instant::now() + rest_after(worked, share);
+    while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+        control.check()?;
+        std::thread::sleep(left.min(LOOK));
+    }
+    WENT_ON.set(Some(Instant::now()));
+    control.check()
+}
+
+fn rest_after(worked: Duration, share: f64) -> Duration {
+    worked.min(LONGEST_WORK).mul_f64((1.0 - share) / share).min(LONGEST_REST)
 }
 
 #[derive(Debug, Default)]
@@ -101,6 +181,16 @@ impl Bucket {
         }
         self.limited.store(state.is_some(), Ordering::Relaxed);
         self.changed.notify_all();
+    }
+
+    /// Whoever waits here, and comes after, pays for tokens that were drawn elsewhere.
+    fn pay_for(&self, tokens: u64) {
+        if self.limited.load(Ordering::Relaxed)
+            && let Some(state) = self.lock().as_mut()
+        {
+            state.refresh();
+            state.earned -= tokens as f64;
+        }
     }
 
     fn take(&self, tokens: u64, control: &Control) -> Result<(), Stopped> {
@@ -203,5 +293,37 @@ mod tests {
         std::thread::sleep(Duration::from_millis(300));
         let took = seconds(|| limit.take_bytes(200_000, &Control::new()).unwrap());
         assert!(took > 0.09, "200 kB at 1 MB/s took only {took} s");
+    }
+
+    #[test]
+    fn what_is_urgent_does_not_queue_and_the_others_pay_for_it() {
+        let (limit, control) = (RateLimit::bytes(1_000_000), Control::new());
+        std::thread::scope(|scope| {
+            let others = scope.spawn(|| seconds(|| limit.take_bytes(1_000_000, &control).unwrap()));
+            std::thread::sleep(Duration::from_millis(50));
+            let urgent = seconds(|| limit.urgent().take_bytes(300_000, &control).unwrap());
+            assert!((0.25..0.9).contains(&urgent), "{urgent} s: it keeps the rate, and waits for nobody");
+            let others = others.join().unwrap();
+            assert!(others > 1.2, "{others} s: all together keep the rate");
+        });
+    }
+
+    #[test]
+    fn a_share_is_rested_for() {
+        let ms = Duration::from_millis;
+        assert_eq!(rest_after(ms(10), 0.5), ms(10));
+        assert_eq!(rest_after(ms(10), 0.25), ms(30));
+        assert_eq!(rest_after(ms(10), 1.0), ms(0));
+        assert_eq!(rest_after(ms(60_000), 0.5), LONGEST_WORK, "a pause is no work");
+        let limit = RateLimit::unlimited();
+        limit.set_share(0.5);
+        let took = seconds(|| {
+            for _ in 0..10 {
+                let busy = Instant::now();
+                while busy.elapsed() < ms(10) {}
+                limit.take_file(&Control::new()).unwrap();
+            }
+        });
+        assert!(took > 0.18, "half of the time is for others: {took} s");
     }
 }

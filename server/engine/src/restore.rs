@@ -49,7 +49,7 @@ pub struct RestoreOptions {
     pub threads: usize,
     /// Where corrupt files go: `.salvor/quarantine/LABEL/`.
     pub label: Label,
-    /// For bytes written to the target by this job.
+    /// The job's own: for every file and byte that it reads from any copy.
     pub limit: RateLimit,
 }
 
@@ -358,6 +358,7 @@ impl Batch<'_> {
             return Err(FetchFault::Copy(CopyFaultKind::Gone, "the whole copy is out of reach".into()));
         }
         handle.limit.take_file(self.control).map_err(ReadFault::from)?;
+        self.options.limit.take_file(self.control).map_err(ReadFault::from)?;
         let mut opened = handle.source.open(&item.path)?;
         if let Some(size) = opened.size.filter(|size| *size != item.size) {
             return Err(wrong_size(size, item.size));

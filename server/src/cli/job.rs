@@ -4,11 +4,13 @@ use std::process::ExitCode;
 
 use salvor_domain::ids::JobId;
 use salvor_domain::job::{JobControl, JobReport};
+use salvor_domain::path::Glob;
+use salvor_domain::units;
 
-use super::jobs::{as_json, show, work};
+use super::jobs::{LimitArgs, as_json, show, work};
 use super::{CliError, actor};
 use crate::core::Core;
-use crate::restore::{report, service};
+use crate::restore::{need, pace, report, service};
 
 /// See jobs, and pause, resume, cancel, retry or approve one
 #[derive(Debug, clap::Subcommand)]
@@ -37,6 +39,25 @@ pub enum Args {
     Retry(OneArgs),
     /// Let a plan that waits be carried out
     Approve(OneArgs),
+    /// Bring files sooner that wait in a restore
+    Raise {
+        id: String,
+        /// Paths, or patterns such as 'anna/**'
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<String>,
+        /// Print the job as one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change what a job keeps within, while it runs; without options it has no limit
+    Limit {
+        id: String,
+        #[command(flatten)]
+        limits: LimitArgs,
+        /// Print the job as one JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Work on a job here until it ends, beside any running `salvor serve`
     Work(OneArgs),
 }
@@ -57,6 +78,17 @@ pub async fn run(core: Core, args: Args) -> Result<ExitCode, CliError> {
         Args::List { volume, active, json } => return list(&core, volume.as_deref(), active, json).await,
         Args::Show(one) => return tell(&core, parsed(&one.id)?, one.json).await,
         Args::Work(one) => return work_on(&core, parsed(&one.id)?, one.json).await,
+        Args::Raise { id, paths, json } => return raise(&core, &id, paths, json).await,
+        Args::Limit { id, limits, json } => {
+            let limits = limits.parsed()?;
+            let report = pace::set_limits(&core, &actor(), parsed(&id)?, limits).await?;
+            if json {
+                println!("{}", as_json(&report)?);
+            } else {
+                println!("The limit of the {} of {}: {limits}.", report.kind, report.volume);
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
         Args::Pause(one) => (JobControl::Pause, one),
         Args::Resume(one) => (JobControl::Resume, one),
         Args::Cancel(one) => (JobControl::Cancel, one),
@@ -70,6 +102,25 @@ pub async fn run(core: Core, args: Args) -> Result<ExitCode, CliError> {
         return work_on(&core, id, one.json).await;
     }
     tell(&core, id, one.json).await
+}
+
+/// Exit 1 when nothing that waits matches.
+async fn raise(core: &Core, id: &str, paths: Vec<String>, json: bool) -> Result<ExitCode, CliError> {
+    let paths: Vec<Glob> = paths.into_iter().map(Glob::new).collect();
+    let (report, moved) = need::raise(core, &actor(), parsed(id)?, &paths).await?;
+    if json {
+        println!("{}", as_json(&report)?);
+    }
+    match moved {
+        0 => {
+            eprintln!("No file that waits in this job matches, or all that do come next already.");
+            Ok(ExitCode::FAILURE)
+        }
+        moved => {
+            eprintln!("{} sooner.", units::counted(moved, "file comes", "files come"));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
 }
 
 fn parsed(id: &str) -> Result<JobId, CliError> {

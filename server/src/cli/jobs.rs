@@ -14,6 +14,7 @@ use salvor_app::volumes::port::FindingView;
 use salvor_domain::finding::FindingKind;
 use salvor_domain::ids::JobId;
 use salvor_domain::job::{JobControl, JobKind, JobReport, JobRequest, Plan};
+use salvor_domain::limits::{ByteRate, JobLimits};
 use salvor_domain::path::Glob;
 use salvor_domain::units;
 use tokio_util::sync::CancellationToken;
@@ -80,6 +81,34 @@ pub struct CommonArgs {
     /// Start the job, print its id, and leave the work to a running `salvor serve`
     #[arg(long)]
     detach: bool,
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+/// What a job keeps within.
+#[derive(Debug, clap::Args)]
+pub struct LimitArgs {
+    /// Read at most this much, such as '20 Mbit/s'; 0 lets nothing through until it is changed
+    #[arg(long, value_name = "RATE")]
+    bandwidth: Option<String>,
+    /// Read at most so many files a second
+    #[arg(long, value_name = "N")]
+    files_per_second: Option<u64>,
+    /// Hold back where the volume gets slower for those whom it serves
+    #[arg(long)]
+    gentle: bool,
+}
+
+impl LimitArgs {
+    pub fn parsed(&self) -> Result<JobLimits, CliError> {
+        let bandwidth = self.bandwidth.as_deref().map(rate).transpose()?;
+        Ok(JobLimits { bandwidth, files_per_second: self.files_per_second, gentle: self.gentle })
+    }
+}
+
+/// A bandwidth as `--bandwidth` takes it.
+pub fn rate(text: &str) -> Result<ByteRate, CliError> {
+    text.parse().map_err(|why| CliError::Usage(format!("--bandwidth: {why}")))
 }
 
 pub async fn protect(core: Core, args: ProtectArgs) -> Result<ExitCode, CliError> {
@@ -119,7 +148,7 @@ async fn run(
     request: JobRequest,
     args: CommonArgs,
 ) -> Result<ExitCode, CliError> {
-    let new = NewJob { volume, request, dry_run: args.dry_run, hold: false };
+    let new = NewJob { volume, request, dry_run: args.dry_run, hold: false, limits: args.limits.parsed()? };
     let report = service::start(&core, &actor(), new, None).await?;
     let id: JobId = report.job.parse().map_err(|why| CliError::Failed(format!("{why}")))?;
     if args.detach {

@@ -8,6 +8,7 @@ mod export;
 mod incident;
 mod job;
 mod jobs;
+mod limit;
 mod mode;
 mod serve;
 mod token;
@@ -51,6 +52,7 @@ enum Command {
     Restore(jobs::RestoreArgs),
     #[command(subcommand)]
     Job(job::Args),
+    Limit(limit::Args),
     Demo(demo::Args),
     #[command(subcommand)]
     Incident(incident::Args),
@@ -97,6 +99,7 @@ async fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Check(args) => jobs::check(open(config).await?, args).await,
         Command::Restore(args) => jobs::restore(open(config).await?, args).await,
         Command::Job(args) => job::run(open(config).await?, args).await,
+        Command::Limit(args) => limit::run(open(config).await?, args).await,
         Command::Demo(args) => demo::run(open(config).await?, args).await,
         Command::Incident(args) => incident::run(open(config).await?, args).await,
         Command::Export(args) => export::run(open(config).await?, args).await,

@@ -6,6 +6,7 @@ use salvor_copies::place::{
     CopyPlace, ResticPlace, S3Credentials, S3Place, SftpLogin, SftpPlace, WebdavLogin, WebdavPlace,
 };
 use salvor_copies::secret::Secret;
+use salvor_domain::timetable::Timetable;
 use salvor_domain::volume::CopyKind;
 
 use super::raw::{checked_name, wrong};
@@ -33,6 +34,9 @@ pub fn parse(
         Some(text) => Some(text.parse().map_err(|why| wrong(keys.key("bandwidth"), why))?),
         None => None,
     };
+    let files_per_second = keys.files_per_second()?;
+    let timetable = keys.list("timetable")?;
+    let timetable = Timetable::parse(&timetable).map_err(|why| wrong(keys.key("timetable"), why))?;
     let place = match kind {
         CopyKind::Fs => CopyPlace::Folder { path: base.join(keys.text("path", "the folder of this copy")?) },
         CopyKind::S3 => CopyPlace::S3(s3(&mut keys)?),
@@ -41,7 +45,7 @@ pub fn parse(
         CopyKind::Restic => CopyPlace::Restic(restic(&mut keys)?),
     };
     keys.finish(kind)?;
-    Ok(CopyConfig { name, placement, place, bandwidth })
+    Ok(CopyConfig { name, placement, place, bandwidth, files_per_second, timetable })
 }
 
 fn s3(keys: &mut Keys<'_>) -> Result<S3Place, ConfigError> {
@@ -209,6 +213,15 @@ impl Keys<'_> {
             None => Ok(default),
             Some(toml::Value::Integer(port)) if (1..=65535).contains(&port) => Ok(port as u16),
             Some(_) => Err(wrong(self.key(key), "must be a number from 1 to 65535")),
+        }
+    }
+
+    fn files_per_second(&mut self) -> Result<Option<u64>, ConfigError> {
+        let key = "files_per_second";
+        match self.take(key) {
+            None => Ok(None),
+            Some(toml::Value::Integer(files)) if files > 0 => Ok(Some(files as u64)),
+            Some(_) => Err(wrong(self.key(key), "must be a number from 1; leave it out for no limit")),
         }
     }
 

@@ -71,7 +71,8 @@ async fn is_worth_it(
 ) -> sqlx::Result<bool> {
     let mut tx = core.db.read().await?;
     let Some(job) = store::job(&mut tx, segment.job).await? else { return Ok(false) };
-    if !matches!(&job.request, JobRequest::Restore { from, .. } if from.is_empty() || from.contains(&helper.name)) {
+    if !matches!(&job.request, JobRequest::Restore { from, .. } if from.is_empty() || from.contains(&helper.name))
+    {
         return Ok(false);
     }
     let amount = Amount { files: segment.files, bytes: segment.bytes };
@@ -110,7 +111,8 @@ async fn rate(tx: &mut Tx, job: &Job, configs: &[CopyConfig], copy: &CopyRow) ->
         bytes_per_second: given.amount.bytes as f64 / given.busy_seconds,
     });
     let before = copy.files_per_second.zip(copy.bytes_per_second);
-    let before = before.map(|(files_per_second, bytes_per_second)| Rate { files_per_second, bytes_per_second });
+    let before =
+        before.map(|(files_per_second, bytes_per_second)| Rate { files_per_second, bytes_per_second });
     let limit = configs.iter().find(|config| config.name == copy.name).and_then(|config| config.bandwidth);
     Ok(here.or(before).map(|rate| match limit {
         Some(limit) => {

@@ -6,17 +6,19 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::{Extension, Router};
 use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderMap, StatusCode};
 use salvor_app::restore::port::NewJob;
 use salvor_domain::ids::JobId;
 use salvor_domain::job::{JobControl, JobReport};
+use salvor_domain::limits::JobLimits;
+use salvor_domain::path::Glob;
 use tokio_util::sync::CancellationToken;
 
 use super::live::Live;
-use super::service;
+use super::{need, pace, service};
 use crate::core::Core;
 use crate::http::{Answer, ApiProblem, AppState, Caller, Json, Path, Query};
 
@@ -29,6 +31,8 @@ pub fn routes() -> Router<AppState> {
         .route("/api/v1/jobs", get(list).post(start))
         .route("/api/v1/jobs/{id}", get(show))
         .route("/api/v1/jobs/{id}/progress", get(progress))
+        .route("/api/v1/jobs/{id}/raise", post(raise))
+        .route("/api/v1/jobs/{id}/limits", put(set_limits))
         .route("/api/v1/jobs/{id}/{control}", post(control))
         .route("/api/v1/live", get(live))
         .layer(Extension(Live::default()))
@@ -69,6 +73,40 @@ async fn control(
 ) -> Answer<Json<JobReport>> {
     let control: JobControl = control.parse().map_err(|_| ApiProblem::not_found())?;
     Ok(Json(service::control(&core, &caller.actor, parsed(&id)?, control).await?))
+}
+
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewNeed {
+    /// Paths, or patterns such as `anna/**`.
+    paths: Vec<Glob>,
+}
+
+/// The job, and how many of its waiting files come sooner now.
+#[derive(Debug, serde::Serialize)]
+struct Raised {
+    #[serde(flatten)]
+    job: JobReport,
+    moved: u64,
+}
+
+async fn raise(
+    State(core): State<Core>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Json(new): Json<NewNeed>,
+) -> Answer<Json<Raised>> {
+    let (job, moved) = need::raise(&core, &caller.actor, parsed(&id)?, &new.paths).await?;
+    Ok(Json(Raised { job, moved }))
+}
+
+async fn set_limits(
+    State(core): State<Core>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Json(limits): Json<JobLimits>,
+) -> Answer<Json<JobReport>> {
+    Ok(Json(pace::set_limits(&core, &caller.actor, parsed(&id)?, limits).await?))
 }
 
 fn parsed(id: &str) -> Result<JobId, ApiProblem> {

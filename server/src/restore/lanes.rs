@@ -179,7 +179,8 @@ mod tests {
 
     #[test]
     fn however_many_copies_there_are_each_gets_its_turn_within_the_bound() {
-        let lanes: Vec<_> = (0..30).map(|bit| waits(Lane::Copy { volume_id: 1, bit }, i64::from(bit))).collect();
+        let lanes: Vec<_> =
+            (0..30).map(|bit| waits(Lane::Copy { volume_id: 1, bit }, i64::from(bit))).collect();
         let mut slots = Slots::new(64);
         let served = served(&mut slots, &lanes);
         assert_eq!(served.len(), MOST_SLOTS);
@@ -190,7 +191,8 @@ mod tests {
     #[test]
     fn only_who_is_known_to_be_faster_helps() {
         let amount = Amount { files: 1_000, bytes: 30_000_000 };
-        let rate = |per_second: f64| Some(Rate { files_per_second: per_second, bytes_per_second: per_second * 3e4 });
+        let rate =
+            |per_second: f64| Some(Rate { files_per_second: per_second, bytes_per_second: per_second * 3e4 });
         assert!(helps(amount, rate(1_000.0), rate(10.0)));
         assert!(!helps(amount, rate(10.0), rate(1_000.0)) && !helps(amount, rate(10.0), rate(10.0)));
         assert!(!helps(amount, None, rate(10.0)) && !helps(amount, rate(10.0), None), "unknown is not fast");

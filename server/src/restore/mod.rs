@@ -10,6 +10,7 @@ pub mod http;
 pub mod lanes;
 mod live;
 pub mod need;
+pub mod pace;
 pub mod planner;
 pub mod report;
 pub mod service;
@@ -23,6 +24,8 @@ use salvor_app::restore::port::{JobView, JobsPort, NewJob};
 use salvor_domain::account::Actor;
 use salvor_domain::ids::JobId;
 use salvor_domain::job::{JobControl, JobReport};
+use salvor_domain::limits::JobLimits;
+use salvor_domain::path::Glob;
 
 pub use worker::Worker;
 
@@ -48,5 +51,13 @@ impl JobsPort for Jobs {
 
     async fn control(&self, actor: &Actor, id: JobId, control: JobControl) -> Result<JobReport, Problem> {
         Ok(service::control(&self.0, actor, id, control).await?)
+    }
+
+    async fn raise(&self, actor: &Actor, id: JobId, paths: &[Glob]) -> Result<u64, Problem> {
+        Ok(need::raise(&self.0, actor, id, paths).await?.1)
+    }
+
+    async fn set_limits(&self, actor: &Actor, id: JobId, limits: JobLimits) -> Result<JobReport, Problem> {
+        Ok(pace::set_limits(&self.0, actor, id, limits).await?)
     }
 }

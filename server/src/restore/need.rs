@@ -118,7 +118,8 @@ async fn raise_to(
     let moved = move_up(&mut tx, &job, wanted, rank).await?;
     if moved > 0 {
         let named = named(wanted);
-        let summary = format!("{} wants {} sooner: {named}.", actor.name, units::counted(moved, "file", "files"));
+        let summary =
+            format!("{} wants {} sooner: {named}.", actor.name, units::counted(moved, "file", "files"));
         events::record(&mut tx, now, actor, EventKind::JobRaised, id, &summary).await?;
     }
     let report = report(&mut tx, job, now).await?;
@@ -131,7 +132,10 @@ async fn raise_to(
 fn can_wait(job: &Job) -> Result<()> {
     let why = match &job.state {
         _ if job.kind() != JobKind::Restore => {
-            format!("a {} has no order of need; only the files of a restore can be brought sooner", job.kind())
+            format!(
+                "a {} has no order of need; only the files of a restore can be brought sooner",
+                job.kind()
+            )
         }
         JobState::Planning { .. } => "the plan is still being made; try again when it is ready".to_owned(),
         state if state.has_ended() => format!("the job is {} and nothing waits in it", state.word()),
@@ -158,8 +162,7 @@ async fn move_up(tx: &mut Tx, job: &Job, wanted: Wanted<'_>, rank: i64) -> Resul
     for segment in moves::open(tx, job.id, rank).await? {
         let mut paths = files.clone();
         for pattern in &patterns {
-            let near =
-                moves::waiting_between(tx, segment.id, &pattern.first, pattern.end.as_deref()).await?;
+            let near = moves::waiting_between(tx, segment.id, &pattern.first, pattern.end.as_deref()).await?;
             paths.extend(near.into_iter().filter(|path| pattern.glob.matches(path.as_bytes())));
         }
         if paths.is_empty() {

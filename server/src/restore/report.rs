@@ -54,6 +54,7 @@ pub async fn report(tx: &mut Tx, job: Job, now: DateTime<Utc>) -> sqlx::Result<J
         files_per_second: rate.map(|rate| rate.files_per_second),
         bytes_per_second: rate.map(|rate| rate.bytes_per_second),
         ticket: job.ticket,
+        limits: job.limits,
     })
 }
 

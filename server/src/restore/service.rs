@@ -61,6 +61,7 @@ pub async fn start(core: &Core, actor: &Actor, new: NewJob, ticket: Option<i64>)
         plan: None,
         files: Default::default(),
         bytes: Default::default(),
+        limits: new.limits,
     };
     store::insert(&mut tx, &job).await?;
     let rank = ticket.map_or(0, |_| Rank::TICKET);

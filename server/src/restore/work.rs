@@ -21,6 +21,8 @@ use crate::core::Core;
 use crate::database::Tx;
 use crate::events;
 use crate::restore::lanes::Lane;
+use crate::restore::need::Rank;
+use crate::restore::pace::Paces;
 use crate::restore::store::{self, Job, figures, segments};
 use crate::volumes::store::{self as volumes, CopyRow, VolumeRow};
 
@@ -69,8 +71,8 @@ pub struct Place {
 /// What the segments that one process works on have in common.
 #[derive(Debug, Default)]
 pub struct Shared {
-    /// One for each copy, so that all of this process keep within it together.
-    limits: Mutex<HashMap<(String, String), RateLimit>>,
+    /// The limits of copies and jobs, which all of this process keep within together.
+    pub paces: Paces,
     /// How often something of a kind was noted in a job's log.
     noted: Mutex<HashMap<(JobId, String), usize>>,
     /// Batches of files that are being moved just now, by lane: lanes do not take time from each other.
@@ -78,13 +80,6 @@ pub struct Shared {
 }
 
 impl Shared {
-    fn limit(&self, volume: &str, copy: &CopyConfig) -> RateLimit {
-        let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        let limit = limits.entry((volume.to_owned(), copy.name.clone())).or_default();
-        limit.set_bytes(copy.bandwidth.map(|bandwidth| bandwidth.bytes_per_second()));
-        limit.clone()
-    }
-
     fn busy(&self, lane: Lane) -> Arc<AtomicUsize> {
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         busy.entry(lane).or_default().clone()
@@ -223,8 +218,23 @@ impl Work {
         });
     }
 
+    /// What reading this copy (or, for protect, writing it) keeps within.
     pub fn limit(&self, copy: &CopyConfig) -> RateLimit {
-        self.shared.limit(&self.place.config.name, copy)
+        let row = self.place.copies.iter().find(|known| known.config.name == copy.name);
+        let limit = row.map_or_else(RateLimit::unlimited, |known| {
+            self.shared.paces.of_copy(self.place.volume.id, known.row.bit)
+        });
+        self.hurried(limit)
+    }
+
+    /// What this job keeps within, whatever it reads.
+    pub fn job_limit(&self) -> RateLimit {
+        self.hurried(self.shared.paces.of_job(self.job.id))
+    }
+
+    /// What is urgent does not queue behind what is not.
+    fn hurried(&self, limit: RateLimit) -> RateLimit {
+        if Rank::is_urgent(self.segment.rank) { limit.urgent() } else { limit }
     }
 
     /// The quarantine's folder of this job.

@@ -169,6 +169,12 @@ impl Worker {
         segments::set_process(&mut tx, segment.id, &self.process).await?;
         store::save(&mut tx, &job).await?;
         tx.commit().await?;
+        // Before the first byte moves; a database that fails now is noticed by the next look.
+        if let Err(error) = self.shared.paces.refresh(&self.core, &place, job.id).await {
+            tracing::warn!(%error, job = %job.id, "the limits of a job could not be read");
+        }
+        // A gentle job does one thing at a time.
+        let threads = if job.limits.gentle { 1 } else { self.processors };
         let work = Work {
             core: self.core.clone(),
             worker: holder,
@@ -178,7 +184,7 @@ impl Worker {
             control: Control::new(),
             progress: Progress::new(),
             shared: self.shared.clone(),
-            threads: self.processors,
+            threads,
         };
         Ok(Some((work, cancel.clone())))
     }
@@ -280,9 +286,9 @@ async fn watch(work: &Work, cancel: &CancellationToken) {
     }
 }
 
+/// Whether the job is still wanted; and how fast, which may have changed.
 async fn is_wanted(work: &Work) -> sqlx::Result<bool> {
-    let mut tx = work.core.db.read().await?;
-    Ok(store::job(&mut tx, work.job.id).await?.is_some_and(|job| job.state.is_active()))
+    work.shared.paces.refresh(&work.core, &work.place, work.job.id).await
 }
 
 async fn renew(work: &Work) -> sqlx::Result<bool> {

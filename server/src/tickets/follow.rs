@@ -23,6 +23,7 @@ use crate::config::TicketRestore;
 use crate::core::Core;
 use crate::database::Tx;
 use crate::error::{Error, Result};
+use crate::restore::need;
 use crate::restore::service::{self as jobs, Outcome};
 use crate::{events, volumes};
 
@@ -92,7 +93,30 @@ async fn look_up(core: &Core, number: i64) -> Result<()> {
     if core.config.tickets.restore == TicketRestore::Auto {
         start_restores(core, &Actor::salvor(), number, &mut diagnosed).await?;
     }
+    bring_sooner(core, &diagnosed).await;
     apply(core, &Actor::salvor(), number, diagnosed).await
+}
+
+/// Files that wait in a restore which is under way go to its front: a second restore would only meet the first.
+async fn bring_sooner(core: &Core, diagnosed: &[(Line, Diagnosis)]) {
+    let mut waiting: BTreeMap<JobId, BTreeSet<FilePath>> = BTreeMap::new();
+    for (_, diagnosis) in diagnosed {
+        if let Diagnosis::File { target, verdict: Verdict::BeingRestored, job: Some(job), .. } = diagnosis {
+            waiting.entry(*job).or_default().insert(target.1.clone());
+        }
+    }
+    for (job, files) in waiting {
+        raise(core, job, files).await;
+    }
+}
+
+/// A restore whose plan is still being made is asked again by a later round.
+async fn raise(core: &Core, job: JobId, files: BTreeSet<FilePath>) {
+    let files: Vec<FilePath> = files.into_iter().collect();
+    match need::raise_for_ticket(core, &Actor::salvor(), job, &files).await {
+        Ok(_) | Err(Error::Conflict { .. }) => {}
+        Err(error) => tracing::warn!(%error, %job, "a ticket's files could not be brought sooner"),
+    }
 }
 
 async fn with_diagnoses(core: &Core, ticket: &Ticket, lines: Vec<Line>) -> Result<Vec<(Line, Diagnosis)>> {
@@ -124,7 +148,13 @@ async fn start_restores(
             files: files.into_iter().collect(),
             to_folder: None,
         };
-        let job = NewJob { volume: volume.clone(), request, dry_run: false, hold: false };
+        let job = NewJob {
+            volume: volume.clone(),
+            request,
+            dry_run: false,
+            hold: false,
+            limits: Default::default(),
+        };
         let started = match jobs::start(core, &actor, job, Some(number)).await {
             Ok(report) => report.job.parse::<JobId>().map_err(|why| Error::Internal(why.to_string()))?,
             Err(Error::Conflict { message, .. } | Error::Invalid(message)) => {
@@ -217,6 +247,15 @@ async fn follow(core: &Core, number: i64) -> Result<()> {
         let paths: BTreeSet<_> =
             lines.iter().filter_map(|line| line.place.clone()).map(|(_, path)| path).collect();
         let outcomes = jobs::outcomes(core, job, &paths.into_iter().collect::<Vec<_>>()).await?;
+        let waiting: BTreeSet<_> = outcomes
+            .iter()
+            .filter(|(_, outcome)| *outcome == Outcome::Waiting)
+            .map(|(path, _)| path.clone())
+            .collect();
+        // Somebody else's restore: it may have been planned only now.
+        if report.ticket.is_none() && report.state == "running" && !waiting.is_empty() {
+            raise(core, job, waiting).await;
+        }
         for line in lines {
             let outcome =
                 outcomes.iter().find(|(path, _)| line.place.as_ref().is_some_and(|place| place.1 == *path));

@@ -2,13 +2,14 @@
 
 use axum::Router;
 use axum::extract::State;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use http::StatusCode;
-use salvor_app::volumes::port::{FindingsFilter, FindingsPage, VolumeView};
+use salvor_app::volumes::port::{CopyLimits, FindingsFilter, FindingsPage, VolumeView};
+use salvor_domain::limits::Limits;
 use salvor_domain::path::FilePath;
 use salvor_domain::volume::{Mode, ModeState};
 
-use super::service;
+use super::{limits, service};
 use crate::core::Core;
 use crate::http::{Answer, ApiProblem, AppState, Caller, Json, Path, Query};
 
@@ -19,6 +20,7 @@ pub fn routes() -> Router<AppState> {
         .route("/api/v1/volumes/{name}/mode", get(mode).put(set_mode))
         .route("/api/v1/volumes/{name}/findings", get(findings))
         .route("/api/v1/volumes/{name}/tombstones", post(set_tombstone))
+        .route("/api/v1/volumes/{name}/copies/{copy}/limits", put(set_limits))
 }
 
 async fn list(State(core): State<Core>) -> Answer<Json<Vec<VolumeView>>> {
@@ -70,6 +72,16 @@ async fn findings(
     Query(filter): Query<FindingsFilter>,
 ) -> Answer<Json<FindingsPage>> {
     Ok(Json(service::findings(&core, &name, &filter).await?))
+}
+
+/// `null` takes the operator's word back: the configuration and its timetable hold again.
+async fn set_limits(
+    State(core): State<Core>,
+    caller: Caller,
+    Path((volume, copy)): Path<(String, String)>,
+    Json(limits): Json<Option<Limits>>,
+) -> Answer<Json<CopyLimits>> {
+    Ok(Json(limits::set_copy_limits(&core, &caller.actor, &volume, &copy, limits).await?))
 }
 
 /// A file by its path, or, where its name is not text, by the path's bytes in hexadecimal.

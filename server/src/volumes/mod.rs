@@ -10,6 +10,7 @@
 pub mod catalogue;
 pub mod findings;
 pub mod http;
+pub mod limits;
 pub mod lookup;
 mod port;
 pub(crate) mod reach;

@@ -2,12 +2,13 @@
 
 use async_trait::async_trait;
 use salvor_app::problem::Problem;
-use salvor_app::volumes::port::{FindingsFilter, FindingsPage, VolumeView, VolumesPort};
+use salvor_app::volumes::port::{CopyLimits, FindingsFilter, FindingsPage, VolumeView, VolumesPort};
 use salvor_domain::account::Actor;
+use salvor_domain::limits::Limits;
 use salvor_domain::path::FilePath;
 use salvor_domain::volume::Mode;
 
-use super::service;
+use super::{limits, service};
 use crate::core::Core;
 
 pub struct Volumes(pub Core);
@@ -35,6 +36,16 @@ impl VolumesPort for Volumes {
         override_gate: bool,
     ) -> Result<VolumeView, Problem> {
         Ok(service::set_mode(&self.0, actor, volume, to, reason, override_gate).await?)
+    }
+
+    async fn set_copy_limits(
+        &self,
+        actor: &Actor,
+        volume: &str,
+        copy: &str,
+        limits: Option<Limits>,
+    ) -> Result<CopyLimits, Problem> {
+        Ok(limits::set_copy_limits(&self.0, actor, volume, copy, limits).await?)
     }
 
     async fn mark_deleted(&self, actor: &Actor, volume: &str, path_hex: &str) -> Result<(), Problem> {

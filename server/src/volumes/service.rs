@@ -15,7 +15,7 @@ use salvor_domain::volume::{FileState, GateFacts, Mode, ModeChange, ModeState};
 
 use super::catalogue::Figures;
 use super::store::{CopyRow, VolumeRow};
-use super::{catalogue, findings, reach, store};
+use super::{catalogue, findings, limits, reach, store};
 use crate::config::{CopyConfig, MAX_COPIES, VolumeConfig};
 use crate::core::Core;
 use crate::database::Tx;
@@ -224,7 +224,7 @@ impl Known {
         })
     }
 
-    fn copy(&self, config: &CopyConfig, unreachable: bool) -> CopyView {
+    fn copy(&self, core: &Core, config: &CopyConfig, unreachable: bool) -> CopyView {
         let row = self.copies.iter().zip(&self.figures.held).find(|(row, _)| row.name == config.name);
         let held = row.map_or_else(Amount::default, |(_, held)| *held);
         let row = row.map(|(row, _)| row);
@@ -239,6 +239,7 @@ impl Known {
             protected_at: row.and_then(|row| row.protected_at),
             faults: row.and_then(|row| self.faults.get(&row.bit)).copied().unwrap_or(0),
             bytes_per_second: row.and_then(|row| row.bytes_per_second),
+            limit: limits::in_force(core, config, row),
         }
     }
 }
@@ -260,7 +261,7 @@ async fn view(core: &Core, config: &VolumeConfig) -> Result<VolumeView> {
         files: known.figures.all.files,
         bytes: known.figures.all.bytes,
         findings: known.counts,
-        copies: copies.map(|(copy, look)| known.copy(copy, look.is_err())).collect(),
+        copies: copies.map(|(copy, look)| known.copy(core, copy, look.is_err())).collect(),
         protected_at: known.volume.protected_at,
         checked_at: known.volume.checked_at,
         fully_checked_at: known.volume.full_check_started_at,

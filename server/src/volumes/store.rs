@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use salvor_domain::ids::JobId;
+use salvor_domain::limits::Limits;
 use salvor_domain::path::FilePath;
 use salvor_domain::volume::ModeState;
 use sqlx::types::Json;
@@ -29,6 +30,8 @@ pub struct CopyRow {
     pub measured_jobs: i64,
     pub files_per_second: Option<f64>,
     pub bytes_per_second: Option<f64>,
+    /// An operator's word over the configuration's limit.
+    pub limits: Option<Limits>,
 }
 
 impl CopyRow {
@@ -120,7 +123,8 @@ pub async fn set_checked_at(
 
 /// The copies that the database knows, those no longer configured included, by bit.
 pub async fn copies(tx: &mut Tx, volume_id: i64) -> sqlx::Result<Vec<CopyRow>> {
-    let sql = "SELECT bit, name, protected_at, measured_jobs, files_per_second, bytes_per_second FROM copies \
+    let sql = "SELECT bit, name, protected_at, measured_jobs, files_per_second, bytes_per_second, limits \
+               FROM copies \
                WHERE volume_id = $1 ORDER BY bit";
     fetch_all!(tx, RawCopy, sql, volume_id)?.into_iter().map(CopyRow::try_from).collect()
 }
@@ -128,6 +132,17 @@ pub async fn copies(tx: &mut Tx, volume_id: i64) -> sqlx::Result<Vec<CopyRow>> {
 pub async fn add_copy(tx: &mut Tx, volume_id: i64, bit: u8, name: &str) -> sqlx::Result<()> {
     let sql = "INSERT INTO copies (volume_id, bit, name) VALUES ($1, $2, $3)";
     execute!(tx, sql, volume_id, i64::from(bit), name).map(drop)
+}
+
+/// An operator's word about a copy's limit; without one the configuration holds again.
+pub async fn set_copy_limits(
+    tx: &mut Tx,
+    volume_id: i64,
+    bit: u8,
+    limits: Option<&Limits>,
+) -> sqlx::Result<()> {
+    let sql = "UPDATE copies SET limits = $3 WHERE volume_id = $1 AND bit = $2";
+    execute!(tx, sql, volume_id, i64::from(bit), limits.map(Json)).map(drop)
 }
 
 /// Adds what one job measured while it read from this copy to the moving average, in which the newest job weighs 30 %.
@@ -216,6 +231,7 @@ struct RawCopy {
     measured_jobs: i64,
     files_per_second: Option<f64>,
     bytes_per_second: Option<f64>,
+    limits: Option<Json<Limits>>,
 }
 
 impl TryFrom<RawCopy> for CopyRow {
@@ -229,6 +245,7 @@ impl TryFrom<RawCopy> for CopyRow {
             measured_jobs: raw.measured_jobs,
             files_per_second: raw.files_per_second,
             bytes_per_second: raw.bytes_per_second,
+            limits: raw.limits.map(|Json(limits)| limits),
         })
     }
 }

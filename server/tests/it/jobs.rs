@@ -35,7 +35,7 @@ pub fn restore() -> JobRequest {
 }
 
 fn job(request: JobRequest) -> NewJob {
-    NewJob { volume: "uploads".into(), request, dry_run: false, hold: false }
+    NewJob { volume: "uploads".into(), request, dry_run: false, hold: false, limits: Default::default() }
 }
 
 async fn start(app: &TestApp, new: NewJob) -> JobId {

@@ -15,6 +15,7 @@ mod crash;
 mod http;
 mod incidents;
 mod jobs;
+mod need;
 mod tickets;
 mod tidy;
 mod volumes;

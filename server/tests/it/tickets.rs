@@ -30,7 +30,8 @@ async fn protected(app: &TestApp) {
 }
 
 async fn run(core: &Core, request: JobRequest) {
-    let new = NewJob { volume: "uploads".into(), request, dry_run: false, hold: false };
+    let new =
+        NewJob { volume: "uploads".into(), request, dry_run: false, hold: false, limits: Default::default() };
     let job = jobs::start(core, &Actor::salvor(), new, None).await.unwrap();
     work(core, &job.job).await;
 }

@@ -4,6 +4,7 @@ use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
 use salvor_domain::account::Permission;
 
+use super::need;
 use crate::accounts::port::Viewer;
 use crate::ports::Ports;
 use crate::problem::Problem;
@@ -35,6 +36,7 @@ fn job(view: JobView, may_control: bool) -> impl IntoView {
             <a href=String::from(Address::console(&["tickets", &number.to_string()]))>{format!("#{number}")}</a>
         }
     });
+    let needs = may_control.then(|| need::panel(report)).flatten();
     view! {
         <Heading title=words::title(report) />
         <p class="muted">
@@ -43,6 +45,7 @@ fn job(view: JobView, may_control: bool) -> impl IntoView {
         </p>
         {scope}
         <LiveJob view=view may_control />
+        {needs}
     }
 }
 
@@ -56,6 +59,9 @@ mod tests {
         let mut view = JobView::sample();
         view.report.ticket = Some(7);
         let html = rendered(|| job(view, true));
+        assert!(
+            html.contains("Bring sooner") && !rendered(|| job(JobView::sample(), false)).contains("<form")
+        );
         assert!(
             html.contains("<h1>Restore of uploads</h1>") && html.contains("href=\"/console/tickets/7\""),
             "{html}"

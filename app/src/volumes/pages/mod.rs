@@ -1,6 +1,7 @@
 //! The overview of everything, and one volume.
 
 mod findings;
+mod limits;
 mod mode;
 mod overview;
 mod start;

@@ -6,7 +6,7 @@ use salvor_domain::job::JobReport;
 use salvor_domain::progress;
 use salvor_domain::units;
 
-use super::{findings, mode, start};
+use super::{findings, limits, mode, start};
 use crate::accounts::port::Viewer;
 use crate::ports::Ports;
 use crate::problem::Problem;
@@ -81,6 +81,7 @@ fn volume(all: Everything) -> impl IntoView {
         <section aria-labelledby="copies">
             <h2 id="copies">"Copies"</h2>
             {copies(&volume)}
+            {limits::forms(&volume, viewer.as_ref())}
         </section>
         {findings::section(&volume, &findings, &filter, viewer.as_ref())}
         <section aria-labelledby="jobs">
@@ -133,6 +134,7 @@ fn copies(volume: &VolumeView) -> AnyView {
                         <th scope="col">"Age"</th>
                         <th scope="col" class="number">"Faults"</th>
                         <th scope="col">"Rate"</th>
+                        <th scope="col">"Limit"</th>
                     </tr>
                 </thead>
                 <tbody>{rows}</tbody>
@@ -165,6 +167,9 @@ fn copy_row(copy: &CopyView, files: u64) -> impl IntoView + use<> {
                 {units::count(copy.faults)}
             </td>
             <td data-label="Rate">{rate}</td>
+            <td data-label="Limit">
+                {copy.limit.limits.to_string()} " " <span class="muted">{copy.limit.basis.clone()}</span>
+            </td>
         </tr>
     }
 }

@@ -88,3 +88,16 @@ fn a_password_in_an_address_is_refused_and_not_repeated() {
         assert!(message.contains("login") && !message.contains("hush"), "{message}");
     }
 }
+
+#[test]
+fn how_fast_it_is_read_may_follow_the_hours() {
+    let fs =
+        |keys: &str| copy(&format!("kind = \"fs\"\npath = \"/backup\"\nbandwidth = \"100 Mbit/s\"\n{keys}"));
+    let read = fs("files_per_second = 50\ntimetable = [\"Mon–Fri 08:00–18:00 20 Mbit/s\"]").unwrap();
+    assert_eq!(read.limits().to_string(), "at most 100 Mbit/s and 50 files/s");
+    assert_ne!(read.timetable, Timetable::default());
+    let wrong = |keys: &str| fs(keys).unwrap_err().to_string();
+    let why = wrong("timetable = [\"Mon-Fry 08:00-18:00 1 MB/s\"]");
+    assert!(why.contains("copy \"offsite\", timetable") && why.contains("\"Fry\" is not a day"), "{why}");
+    assert!(wrong("files_per_second = 0").contains("files_per_second: must be a number from 1"));
+}

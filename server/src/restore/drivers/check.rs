@@ -5,7 +5,7 @@ use salvor_domain::job::JobRequest;
 use salvor_domain::path::FilePath;
 use salvor_domain::units;
 use salvor_domain::volume::FileState;
-use salvor_engine::{CheckOptions, CheckOutcome, Expected, RateLimit, check_batch};
+use salvor_engine::{CheckOptions, CheckOutcome, Expected, check_batch};
 
 use crate::database::Tx;
 use crate::restore::planner::Scope;
@@ -38,7 +38,7 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
         let (batch, rest) = left.split_at(batch_len(left));
         let expected: Vec<Expected> = batch.iter().map(expected).collect();
         let (root, control, progress) = (root.clone(), work.control.clone(), work.progress.clone());
-        let options = CheckOptions { threads: work.threads, limit: RateLimit::unlimited() };
+        let options = CheckOptions { threads: work.threads, limit: work.job_limit() };
         let (outcomes, _) = work
             .blocking({
                 let root = root.clone();

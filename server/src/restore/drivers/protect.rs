@@ -14,7 +14,7 @@ use salvor_domain::units;
 use salvor_domain::volume::{FileState, Mode};
 use salvor_engine::{
     CopyResult, CopyTarget, Entry, Hashed, Kind, Known, ProtectItem, ProtectOptions, ProtectReport,
-    ProtectResult, RateLimit, protect_batch,
+    ProtectResult, protect_batch,
 };
 
 use crate::database::Tx;
@@ -240,8 +240,7 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
         let (batch, rest) = left.split_at(batch_len(left));
         let known = segment.known(batch).await?;
         let wanted: Vec<ProtectItem> = batch.iter().map(|item| segment.wanted(item, &known)).collect();
-        let options =
-            ProtectOptions { threads: work.threads, limit: RateLimit::unlimited(), label: work.label()? };
+        let options = ProtectOptions { threads: work.threads, limit: work.job_limit(), label: work.label()? };
         let (primary, open) = (primary.clone(), open.clone());
         let (control, progress) = (work.control.clone(), work.progress.clone());
         let (report, seconds) = work

@@ -8,8 +8,8 @@ use salvor_domain::path::{FilePath, shown};
 use salvor_domain::progress::Amount;
 use salvor_domain::volume::{FileState, Mode};
 use salvor_engine::{
-    CopyFault, CopyFaultKind, RateLimit, RestoreItem, RestoreOptions, RestoreReport, RestoreResult, Sink,
-    SourceHandle, restore_batch,
+    CopyFault, CopyFaultKind, RestoreItem, RestoreOptions, RestoreReport, RestoreResult, Sink, SourceHandle,
+    restore_batch,
 };
 
 use crate::database::Tx;
@@ -128,8 +128,7 @@ impl Segment<'_> {
                 Some(self.wanted(row, &batch[item]))
             })
             .collect();
-        let options =
-            RestoreOptions { threads: work.threads, label: work.label()?, limit: RateLimit::unlimited() };
+        let options = RestoreOptions { threads: work.threads, label: work.label()?, limit: work.job_limit() };
         let (target, sources) = (self.target.clone(), self.sources.clone());
         let (control, progress) = (work.control.clone(), work.progress.clone());
         let (report, seconds) = work

@@ -10,6 +10,7 @@ pub mod segments;
 use chrono::{DateTime, TimeDelta, Utc};
 use salvor_domain::ids::JobId;
 use salvor_domain::job::{ByteCounts, FileCounts, JobKind, JobRequest, JobState, Plan};
+use salvor_domain::limits::JobLimits;
 use sqlx::AssertSqlSafe;
 use sqlx::types::Json;
 
@@ -37,6 +38,8 @@ pub struct Job {
     pub plan: Option<Plan>,
     pub files: FileCounts,
     pub bytes: ByteCounts,
+    /// What it keeps within, as was said last; changed by [`set_limits`] alone.
+    pub limits: JobLimits,
 }
 
 impl Job {
@@ -83,8 +86,8 @@ fn seconds(span: TimeDelta) -> f64 {
 pub async fn insert(tx: &mut Tx, job: &Job) -> sqlx::Result<()> {
     execute!(
         tx,
-        "INSERT INTO jobs (id, volume_id, kind, request, state, state_facts, approved, dry_run, ticket, created_at, created_by) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        "INSERT INTO jobs (id, volume_id, kind, request, state, state_facts, approved, dry_run, ticket, created_at, created_by, limits) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         job.id.to_string(),
         job.volume_id,
         job.kind().as_str(),
@@ -96,6 +99,7 @@ pub async fn insert(tx: &mut Tx, job: &Job) -> sqlx::Result<()> {
         job.ticket,
         job.created_at,
         &job.created_by,
+        Json(job.limits),
     )
     .map(drop)
 }
@@ -112,7 +116,11 @@ pub async fn lock(tx: &mut Tx, id: JobId) -> sqlx::Result<Option<Job>> {
     fetch_optional!(tx, Row, sql, id.to_string())?.map(Job::try_from).transpose()
 }
 
-/// Stores everything about a job that can change.
+pub async fn set_limits(tx: &mut Tx, id: JobId, limits: &JobLimits) -> sqlx::Result<()> {
+    execute!(tx, "UPDATE jobs SET limits = $2 WHERE id = $1", id.to_string(), Json(limits)).map(drop)
+}
+
+/// Stores everything about a job that its work changes.
 pub async fn save(tx: &mut Tx, job: &Job) -> sqlx::Result<()> {
     execute!(
         tx,
@@ -189,6 +197,7 @@ struct Row {
     files_skipped: i64,
     bytes_total: i64,
     bytes_done: i64,
+    limits: Option<Json<JobLimits>>,
 }
 
 impl TryFrom<Row> for Job {
@@ -217,6 +226,7 @@ impl TryFrom<Row> for Job {
                 skipped: from_sql(row.files_skipped),
             },
             bytes: ByteCounts { total: from_sql(row.bytes_total), done: from_sql(row.bytes_done) },
+            limits: row.limits.map(|Json(limits)| limits).unwrap_or_default(),
         })
     }
 }

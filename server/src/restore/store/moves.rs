@@ -36,7 +36,8 @@ pub async fn waiting_between(
 ) -> sqlx::Result<Vec<FilePath>> {
     let rows = match end {
         Some(end) => {
-            let sql = "SELECT path FROM items WHERE segment_id = $1 AND state = 0 AND path >= $2 AND path < $3";
+            let sql =
+                "SELECT path FROM items WHERE segment_id = $1 AND state = 0 AND path >= $2 AND path < $3";
             fetch_all!(tx, (Vec<u8>,), sql, segment, first, end)?
         }
         None => {

@@ -216,6 +216,24 @@ pub async fn set_process(tx: &mut Tx, id: i64, process: &str) -> sqlx::Result<()
     execute!(tx, "UPDATE segments SET process = $2 WHERE id = $1", id, process).map(drop)
 }
 
+/// How many processes work in each copy's lane of a volume just now.
+pub async fn readers(tx: &mut Tx, now: DateTime<Utc>, volume_id: i64) -> sqlx::Result<Vec<(u8, u64)>> {
+    let sql = "SELECT segments.source_bit, count(DISTINCT segments.process) FROM jobs \
+               JOIN segments ON segments.job_id = jobs.id WHERE jobs.volume_id = $1 AND jobs.state = 'running' \
+               AND segments.kind = 'work' AND segments.state = 'leased' AND segments.lease_until > $2 \
+               AND segments.source_bit IS NOT NULL GROUP BY segments.source_bit";
+    let rows = fetch_all!(tx, (i64, i64), sql, volume_id, now)?;
+    let reader = |(bit, count)| Ok((stored_bit(volume_id, Some(bit))?.unwrap_or_default(), from_sql(count)));
+    rows.into_iter().map(reader).collect()
+}
+
+/// How many processes work on a job just now.
+pub async fn processes(tx: &mut Tx, now: DateTime<Utc>, job: JobId) -> sqlx::Result<u64> {
+    let sql = "SELECT count(DISTINCT process) FROM segments \
+               WHERE job_id = $1 AND state = 'leased' AND lease_until > $2";
+    scalar!(tx, i64, sql, job.to_string(), now).map(from_sql)
+}
+
 /// The range goes on at `next`; without one nothing of it is left.
 pub async fn advance(tx: &mut Tx, id: i64, next: Option<&FilePath>) -> sqlx::Result<()> {
     match next {

@@ -1,0 +1,64 @@
+//! What a copy is read within: the configuration's limit and timetable, and an operator's word over them.
+
+use salvor_app::volumes::port::CopyLimits;
+use salvor_domain::account::{Actor, Permission};
+use salvor_domain::event::EventKind;
+use salvor_domain::limits::Limits;
+use salvor_domain::timetable::InForce;
+
+use super::service::{configured, found, require};
+use super::store::{self, CopyRow};
+use crate::config::CopyConfig;
+use crate::core::Core;
+use crate::error::{Error, Result};
+use crate::events;
+
+/// Sets the limit of a copy over its configuration and timetable, or (`None`) takes that back. Workers follow within a second.
+///
+/// # Errors
+/// [`Error::NotFound`] for a volume or copy that is not configured.
+pub async fn set_copy_limits(
+    core: &Core,
+    actor: &Actor,
+    volume: &str,
+    copy: &str,
+    limits: Option<Limits>,
+) -> Result<CopyLimits> {
+    require(actor, Permission::RunJobs)?;
+    let config = configured(core, volume)?;
+    let Some(config) = config.copies.iter().find(|config| config.name == copy) else {
+        let names: Vec<&str> = config.copies.iter().map(|copy| copy.name.as_str()).collect();
+        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        return Err(Error::not_found(format!(
+            "The volume \"{volume}\" has no copy \"{copy}\"; it has: {names}."
+        )));
+    };
+    let now = core.clock.now();
+    let mut tx = core.db.begin().await?;
+    let row = found(store::volume_to_change(&mut tx, volume).await?, volume)?;
+    let copies = store::copies(&mut tx, row.id).await?;
+    let copy = copies.into_iter().find(|row| row.name == copy);
+    let copy = copy.ok_or_else(|| Error::Internal("a configured copy is not registered".into()))?;
+    if copy.limits != limits {
+        store::set_copy_limits(&mut tx, row.id, copy.bit, limits.as_ref()).await?;
+        let what = match limits {
+            Some(limits) => {
+                format!("{} set the limit of {volume}'s copy {}: {limits}", actor.name, copy.name)
+            }
+            None => format!(
+                "{} took the limit of {volume}'s copy {} back to its configuration",
+                actor.name, copy.name
+            ),
+        };
+        events::record(&mut tx, now, actor, EventKind::LimitChanged, volume, &format!("{what}.")).await?;
+    }
+    tx.commit().await?;
+    Ok(in_force(core, config, Some(&CopyRow { limits, ..copy })))
+}
+
+/// What holds just now, for people.
+pub fn in_force(core: &Core, config: &CopyConfig, row: Option<&CopyRow>) -> CopyLimits {
+    let said = row.and_then(|row| row.limits);
+    let in_force = InForce::at(said, config.limits(), &config.timetable, core.clock.local());
+    CopyLimits { limits: in_force.limits, basis: in_force.basis.to_string(), by_hand: said.is_some() }
+}

@@ -1,0 +1,250 @@
+//! Order of need, lanes and limits: what is needed first comes first, no copy waits for a slower one, and all of it can be
+//! changed while it runs. Copies are made slow by their limits, so that order shows in facts and not in times.
+
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use http::Request;
+use http::header::CONTENT_TYPE;
+use salvor::config::Config;
+use salvor::core::Core;
+use salvor::restore::{Worker, need, service};
+use salvor::tickets::follow;
+use salvor::volumes::limits;
+use salvor_app::restore::port::NewJob;
+use salvor_app::tickets::port::TicketsPort;
+use salvor_domain::account::{Actor, Role};
+use salvor_domain::ids::JobId;
+use salvor_domain::job::{JobControl, JobReport, JobRequest};
+use salvor_domain::limits::Limits;
+use salvor_domain::path::Glob;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::TestApp;
+
+/// More than the two segments that a copy's slots hold.
+const MANY: usize = 2_300;
+
+fn name(number: usize) -> String {
+    format!("anna/p{number:04}.txt")
+}
+
+fn fill(app: &TestApp, numbers: std::ops::Range<usize>) {
+    for number in numbers {
+        app.write(format!("files/{}", name(number)), name(number).as_bytes());
+    }
+}
+
+fn lose_all(app: &TestApp) {
+    std::fs::remove_dir_all(app.path("files/anna")).unwrap();
+}
+
+fn is_back(app: &TestApp, number: usize) -> bool {
+    std::fs::read(app.path(format!("files/{}", name(number))))
+        .is_ok_and(|bytes| bytes == name(number).as_bytes())
+}
+
+async fn start(app: &TestApp, request: JobRequest) -> JobId {
+    let new =
+        NewJob { volume: "uploads".into(), request, dry_run: false, hold: false, limits: Default::default() };
+    service::start(&app.core, &Actor::salvor(), new, None).await.unwrap().job.parse().unwrap()
+}
+
+async fn run(app: &TestApp, request: JobRequest) -> JobReport {
+    let id = start(app, request).await;
+    Worker::run_until_ended(app.core.clone(), id, CancellationToken::new()).await.unwrap();
+    service::job(&app.core, id).await.unwrap()
+}
+
+fn restore() -> JobRequest {
+    JobRequest::Restore { from: vec![], paths: vec![], files: vec![], to_folder: None }
+}
+
+fn protect(to: &[&str]) -> JobRequest {
+    JobRequest::Protect { to: to.iter().map(|&copy| copy.to_owned()).collect(), adopt: None }
+}
+
+async fn limit(app: &TestApp, copy: &str, limits: &str) {
+    let limits: Limits = serde_json::from_str(limits).unwrap();
+    limits::set_copy_limits(&app.core, &Actor::salvor(), "uploads", copy, Some(limits)).await.unwrap();
+}
+
+/// A worker beside the test, ended with it.
+struct Working(CancellationToken, tokio::task::JoinHandle<()>);
+
+impl Working {
+    fn begin(core: &Core) -> Self {
+        let stop = CancellationToken::new();
+        Self(stop.clone(), tokio::spawn(Worker::run(core.clone(), stop)))
+    }
+
+    async fn end(self) {
+        self.0.cancel();
+        self.1.await.unwrap();
+    }
+}
+
+/// Waits for a fact; the time is for slow machines.
+async fn until(app: &TestApp, id: JobId, what: impl Fn(&JobReport) -> bool) -> JobReport {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let report = service::job(&app.core, id).await.unwrap();
+        if what(&report) {
+            return report;
+        }
+        assert!(Instant::now() < deadline, "it did not come to pass: {report:#?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn until_back(app: &TestApp, number: usize, within: Duration) {
+    let deadline = Instant::now() + within;
+    while !is_back(app, number) {
+        assert!(Instant::now() < deadline, "{} is not back", name(number));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+on_both_engines! {
+    async fn what_is_raised_overtakes_thousands_and_is_counted_once(app: &TestApp) {
+        fill(app, 0..MANY);
+        run(app, protect(&[])).await;
+        lose_all(app);
+        limit(app, "local", r#"{"files_per_second":100}"#).await;
+        let id = start(app, restore()).await;
+        let working = Working::begin(&app.core);
+        until(app, id, |report| report.files.done > 0).await;
+
+        // The last of all; and some that a worker has in hand at this moment.
+        let token = app.token(Role::Operator).await;
+        let raise = |paths: serde_json::Value| {
+            let (token, path) = (token.clone(), format!("/api/v1/jobs/{id}/raise"));
+            async move { app.post_as(&token, &path, json!({ "paths": paths })).await }
+        };
+        let last = MANY - 1;
+        let raised = raise(json!([name(last), "anna/p020*.txt"])).await.json();
+        assert!((1..=11).contains(&raised["moved"].as_u64().unwrap()), "{raised}");
+        until_back(app, last, Duration::from_secs(10)).await;
+        let report = service::job(&app.core, id).await.unwrap();
+        assert!(report.files.done < MANY as u64 / 2, "most still wait: {report:#?}");
+        assert_eq!(raise(json!([name(last)])).await.json()["moved"], 0);
+        let view = service::view(&app.core, id).await.unwrap();
+        assert!(view.log.iter().any(|event| event.summary.contains("sooner: anna/p2299.txt, anna/p020*.txt.")));
+
+        let reply = raise(json!(["/anna"])).await;
+        assert!(reply.problem(422)["detail"].as_str().unwrap().contains("leave out the /"));
+        assert!(raise(json!(["nothing/**"])).await.json()["moved"] == 0);
+
+        limit(app, "local", "{}").await;
+        let report = until(app, id, |report| report.state == "finished").await;
+        assert_eq!((report.exit_code(), report.files.done, report.files.total), (0, MANY as u64, MANY as u64));
+        assert_eq!(report.bytes.done, report.bytes.total, "counted once: {report:#?}");
+        assert!((0..MANY).all(|number| is_back(app, number)));
+        let refused = need::raise(&app.core, &Actor::salvor(), id, &[Glob::new("**")]).await.unwrap_err();
+        assert!(refused.to_string().contains("finished"), "{refused}");
+        working.end().await;
+    }
+
+    async fn a_ticket_takes_its_file_out_of_the_queue_of_a_restore_under_way(app: &TestApp) {
+        fill(app, 0..MANY);
+        run(app, protect(&[])).await;
+        lose_all(app);
+        limit(app, "local", r#"{"files_per_second":100}"#).await;
+        let id = start(app, restore()).await;
+        let working = Working::begin(&app.core);
+        until(app, id, |report| report.files.done > 0).await;
+        let wanted = MANY - 2;
+        let body = json!({ "email": "anna@example.com", "site": "anna", "lines": [name(wanted)] });
+        let report = Request::post("/api/v1/tickets").header(CONTENT_TYPE, "application/json");
+        let reply = app.send(report.body(Body::from(body.to_string())).unwrap()).await;
+        let number = reply.json()["number"].as_i64().unwrap();
+        follow::round(&app.core).await.unwrap();
+        let ticket = app.state.tickets.ticket(number).await.unwrap();
+        assert_eq!(ticket.lines[0].job.as_deref(), Some(id.to_string().as_str()), "no second job: {ticket:?}");
+        until_back(app, wanted, Duration::from_secs(10)).await;
+        assert!(service::job(&app.core, id).await.unwrap().files.done < MANY as u64 / 2);
+        service::control(&app.core, &Actor::salvor(), id, JobControl::Cancel).await.unwrap();
+        working.end().await;
+    }
+
+    async fn a_slow_copy_holds_up_nobody_and_its_limit_is_lifted_while_it_runs(app: &TestApp) {
+        // What only the slow copy holds is of the same age, and comes first by name.
+        fill(app, 1_500..MANY);
+        run(app, protect(&[])).await;
+        fill(app, 0..1_500);
+        run(app, protect(&["offsite"])).await;
+        lose_all(app);
+        limit(app, "offsite", r#"{"bandwidth":"0"}"#).await;
+        let id = start(app, restore()).await;
+        let working = Working::begin(&app.core);
+        let report = until(app, id, |report| report.files.done == (MANY - 1_500) as u64).await;
+        assert_eq!(report.sources.keys().collect::<Vec<_>>(), ["local"], "{report:#?}");
+        assert!(is_back(app, MANY - 1) && !is_back(app, 0));
+
+        // The slow link is what the job waits for; then it moves, within the job's own limit.
+        let token = app.token(Role::Operator).await;
+        let put = |path: String, body: serde_json::Value| {
+            let token = token.clone();
+            async move { app.call(&token, http::Method::PUT, &path, Some(body)).await }
+        };
+        let report = put(format!("/api/v1/jobs/{id}/limits"), json!({ "files_per_second": 0 })).await.json();
+        assert_eq!(report["limits"]["files_per_second"], 0, "{report}");
+        let copy = "/api/v1/volumes/uploads/copies/offsite/limits";
+        let now = put(copy.into(), serde_json::Value::Null).await.json();
+        assert_eq!((now["basis"].as_str(), now["by_hand"].as_bool()), (Some("as configured"), Some(false)));
+        assert!(!is_back(app, 0), "the job itself is held");
+        put(format!("/api/v1/jobs/{id}/limits"), json!({})).await;
+        let report = until(app, id, |report| report.state == "finished").await;
+        assert_eq!((report.exit_code(), report.sources["offsite"].files), (0, 1_500), "{report:#?}");
+        put("/api/v1/volumes/uploads/copies/tape/limits".into(), json!({})).await.problem(404);
+        let wrong = put(copy.into(), json!({ "bandwidth": "fast" })).await;
+        assert!(wrong.problem(422)["detail"].as_str().unwrap().contains("100 Mbit/s"));
+        working.end().await;
+    }
+
+    async fn a_copy_that_has_run_dry_takes_over_what_it_holds_as_well(app: &TestApp) {
+        fill(app, 0..MANY);
+        run(app, protect(&[])).await;
+        // Known to be fast.
+        lose_all(app);
+        let from = JobRequest::Restore { from: vec!["offsite".into()], paths: vec![], files: vec![], to_folder: None };
+        assert_eq!(run(app, from).await.sources["offsite"].files, MANY as u64);
+        lose_all(app);
+        limit(app, "local", r#"{"files_per_second":150}"#).await;
+        let id = start(app, restore()).await;
+        let working = Working::begin(&app.core);
+        let report = until(app, id, |report| report.sources.contains_key("offsite")).await;
+        assert!(report.plan.as_ref().unwrap().sources.iter().all(|source| source.name == "local"));
+        limit(app, "local", "{}").await;
+        let report = until(app, id, |report| report.state == "finished").await;
+        assert_eq!((report.exit_code(), report.files.done), (0, MANY as u64), "{report:#?}");
+        working.end().await;
+    }
+
+    async fn a_process_that_does_not_know_a_volume_leaves_its_jobs_to_others(app: &TestApp) {
+        fill(app, 0..10);
+        let mut config = Config::clone(&app.core.config);
+        config.volumes.clear();
+        let stranger = Core { config: config.into(), ..app.core.clone() };
+        let working = Working::begin(&stranger);
+        let id = start(app, protect(&[])).await;
+        let refused =
+            Worker::run_until_ended(stranger.clone(), id, CancellationToken::new()).await.unwrap_err();
+        assert!(refused.to_string().contains("not in the configuration"), "{refused}");
+        assert_eq!(service::job(&app.core, id).await.unwrap().state, "planning");
+        Worker::run_until_ended(app.core.clone(), id, CancellationToken::new()).await.unwrap();
+        assert_eq!(service::job(&app.core, id).await.unwrap().files.done, 10);
+        working.end().await;
+    }
+
+    async fn a_gentle_job_comes_to_its_end(app: &TestApp) {
+        fill(app, 0..50);
+        let limits = serde_json::from_str(r#"{"gentle":true,"files_per_second":500}"#).unwrap();
+        let new = NewJob { volume: "uploads".into(), request: protect(&[]), dry_run: false, hold: false, limits };
+        let id = service::start(&app.core, &Actor::salvor(), new, None).await.unwrap().job.parse().unwrap();
+        Worker::run_until_ended(app.core.clone(), id, CancellationToken::new()).await.unwrap();
+        let report = service::job(&app.core, id).await.unwrap();
+        assert_eq!((report.exit_code(), report.limits.to_string()), (0, "at most 500 files/s, gently".into()));
+    }
+}
