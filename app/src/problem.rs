@@ -22,6 +22,10 @@ pub enum Problem {
     TooMany(String),
     #[error("Salvor could not do this just now. The details are in the server's log.")]
     Unavailable,
+    #[error(
+        "Salvor's database is away just now. Salvor goes on by itself when it is back; try again in a minute."
+    )]
+    DatabaseAway,
 }
 
 impl Problem {
@@ -34,7 +38,7 @@ impl Problem {
             Self::SignedOut => 401,
             Self::Forbidden(_) => 403,
             Self::TooMany(_) => 429,
-            Self::Unavailable => 503,
+            Self::Unavailable | Self::DatabaseAway => 503,
         }
     }
 
@@ -48,6 +52,7 @@ impl Problem {
             Self::Forbidden(_) => "Not allowed",
             Self::TooMany(_) => "Too many requests",
             Self::Unavailable => "Temporarily unavailable",
+            Self::DatabaseAway => "The database is away",
         }
     }
 }

@@ -150,8 +150,16 @@ impl Bench {
     }
 
     fn empty_target(&self) -> Outcome<()> {
-        std::fs::remove_dir_all(self.at("volume"))?;
-        std::fs::create_dir(self.at("volume"))?;
+        // As `rm -rf *`, which leaves the mark by which Salvor knows the volume.
+        for entry in std::fs::read_dir(self.at("volume"))? {
+            let entry = entry?;
+            if entry.file_name() != ".salvor" {
+                match entry.file_type()?.is_dir() {
+                    true => std::fs::remove_dir_all(entry.path())?,
+                    false => std::fs::remove_file(entry.path())?,
+                }
+            }
+        }
         self.time(&format!("sync -f '{}'", self.folder.display())).map(drop)
     }
 

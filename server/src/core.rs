@@ -52,6 +52,29 @@ impl Core {
         crate::volumes::service::register(&core).await?;
         Ok(core)
     }
+
+    /// As [`Core::open`], for `salvor serve`: a PostgreSQL that is away is waited for later. [`Core::bring_up`] has to succeed
+    /// before anything can be read.
+    pub async fn open_patiently(config: Config, clock: Clock) -> Result<Self, StartError> {
+        let Some(url) = &config.server.database_url else { return Self::open(config, clock).await };
+        make_private_folder(&config.server.data_dir)?;
+        let db = Db::postgres_later(url)?;
+        let core = Self { config: Arc::new(config), db, clock, nudge: Arc::new(Notify::new()) };
+        match core.bring_up().await {
+            Err(StartError::Open(why)) if why.may_pass() => {
+                tracing::error!("{why}; Salvor goes on without its database, and with it when it is there");
+                Ok(core)
+            }
+            Err(other) => Err(other),
+            Ok(()) => Ok(core),
+        }
+    }
+
+    /// Reaches the database and brings it up to date.
+    pub async fn bring_up(&self) -> Result<(), StartError> {
+        self.db.reach().await?;
+        Ok(crate::volumes::service::register(self).await?)
+    }
 }
 
 /// Only for the user that Salvor runs as: the database holds hashes of passwords and customers' addresses.

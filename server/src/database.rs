@@ -8,24 +8,43 @@
 //! Invariant: a transaction that writes begins with [`Db::begin`]. On SQLite that is `BEGIN IMMEDIATE`: a reader that
 //! turns writer half-way would fail with "database is locked".
 
+use std::ops::Deref;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Postgres, Sqlite, Transaction};
+use sqlx::{Connection, PgConnection, Postgres, Sqlite, Transaction};
 
 /// How long a statement waits for SQLite's one writer, or for a connection of the pool.
 const PATIENCE: Duration = Duration::from_secs(20);
 const CONNECTIONS: u32 = 8;
+/// How long a server that may be away is waited for.
+const KNOCK: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Clone)]
 pub enum Db {
     Sqlite(SqlitePool),
-    Postgres(PgPool),
+    Postgres(Server),
+}
+
+/// A PostgreSQL server, which may be away. While it is known to be, transactions are refused at once.
+#[derive(Debug, Clone)]
+pub struct Server {
+    pool: PgPool,
+    away: Arc<RwLock<Option<String>>>,
+}
+
+impl Deref for Server {
+    type Target = PgPool;
+
+    fn deref(&self) -> &PgPool {
+        &self.pool
+    }
 }
 
 pub enum Tx {
@@ -138,21 +157,52 @@ impl Db {
         // The password stays out of what may be logged.
         let failed = |source| OpenError::Connect { url: without_password(url), source };
         let options = PgConnectOptions::from_str(url).map_err(failed)?;
-        let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(PATIENCE)
-            .connect_with(options)
-            .await
-            .map_err(failed)?;
+        let pool = pool_options().connect_with(options).await.map_err(failed)?;
         sqlx::migrate!("../migrations/postgres").run(&pool).await?;
-        Ok(Self::Postgres(pool))
+        Ok(Self::Postgres(Server { pool, away: Arc::default() }))
+    }
+
+    /// `postgres://…`, which may be away now: every transaction is refused until [`Db::reach`] has found it.
+    pub fn postgres_later(url: &str) -> Result<Self, OpenError> {
+        let failed = |source| OpenError::Connect { url: without_password(url), source };
+        let pool = pool_options().connect_lazy_with(PgConnectOptions::from_str(url).map_err(failed)?);
+        let away = Arc::new(RwLock::new(Some("it has not answered yet".to_owned())));
+        Ok(Self::Postgres(Server { pool, away }))
+    }
+
+    /// Connects anew, brings the schema up to date, and lets transactions in; else keeps them out and says why.
+    pub async fn reach(&self) -> Result<(), OpenError> {
+        let Self::Postgres(server) = self else { return Ok(()) };
+        let reached = server.reach().await;
+        server.set_away(reached.as_ref().err().map(ToString::to_string));
+        reached
+    }
+
+    /// Waits until the server does not answer any more; never ends while it does, or with SQLite.
+    pub async fn lost(&self) -> String {
+        match self {
+            Self::Sqlite(_) => std::future::pending().await,
+            Self::Postgres(server) => {
+                let why = server.lost().await;
+                server.set_away(Some(why.clone()));
+                why
+            }
+        }
+    }
+
+    /// Whether the server is known to be away.
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            Self::Postgres(server) => server.away().is_some(),
+        }
     }
 
     /// Begins a transaction that may write.
     pub async fn begin(&self) -> sqlx::Result<Tx> {
         Ok(match self {
             Self::Sqlite(pool) => Tx::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+            Self::Postgres(server) => Tx::Postgres(server.present()?.begin().await?),
         })
     }
 
@@ -160,9 +210,9 @@ impl Db {
     pub async fn read(&self) -> sqlx::Result<Tx> {
         Ok(match self {
             Self::Sqlite(pool) => Tx::Sqlite(pool.begin().await?),
-            Self::Postgres(pool) => {
-                Tx::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
-            }
+            Self::Postgres(server) => Tx::Postgres(
+                server.present()?.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?,
+            ),
         })
     }
 
@@ -170,6 +220,84 @@ impl Db {
         match self {
             Self::Sqlite(pool) => pool.close().await,
             Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+fn pool_options() -> PgPoolOptions {
+    PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(PATIENCE)
+}
+
+impl Server {
+    fn away(&self) -> Option<String> {
+        self.away.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_away(&self, why: Option<String>) {
+        *self.away.write().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    fn present(&self) -> sqlx::Result<&PgPool> {
+        match self.away() {
+            None => Ok(&self.pool),
+            Some(why) => Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::NotConnected, why))),
+        }
+    }
+
+    async fn knock(&self) -> sqlx::Result<PgConnection> {
+        let options = self.pool.connect_options();
+        let knocking = PgConnection::connect_with(&options);
+        tokio::time::timeout(KNOCK, knocking).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    }
+
+    async fn reach(&self) -> Result<(), OpenError> {
+        let url = format!("postgres://{}", self.pool.connect_options().get_host());
+        let mut connection = self.knock().await.map_err(|source| OpenError::Connect { url, source })?;
+        sqlx::migrate!("../migrations/postgres").run(&mut connection).await?;
+        // What is left to do with this connection is to end it.
+        let _ = connection.close().await;
+        Ok(())
+    }
+
+    /// One connection of its own, asked again and again: the pool's may all be at work.
+    async fn lost(&self) -> String {
+        const EVERY: Duration = Duration::from_secs(1);
+        loop {
+            let mut connection = match self.knock().await {
+                Ok(connection) => connection,
+                Err(error) => return error.to_string(),
+            };
+            loop {
+                tokio::time::sleep(EVERY).await;
+                match tokio::time::timeout(KNOCK, connection.ping()).await {
+                    Ok(Ok(())) => {}
+                    // Whether only this connection broke shows the next knock.
+                    Ok(Err(_)) | Err(_) => break,
+                }
+            }
+        }
+    }
+}
+
+/// Whether a statement failed because the server is not there, rather than because of what it says.
+pub fn is_away(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
+        // Connection failures, and a server that is shutting down or starting up.
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| code.starts_with("08") || code.starts_with("57P0"))
+        }
+        _ => false,
+    }
+}
+
+impl OpenError {
+    /// Whether waiting may help: the server is not there. A wrong password or schema stays wrong.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Connect { source, .. } => is_away(source),
+            Self::Migrate(sqlx::migrate::MigrateError::Execute(source)) => is_away(source),
+            Self::File { .. } | Self::Migrate(_) => false,
         }
     }
 }

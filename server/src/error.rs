@@ -79,6 +79,10 @@ impl From<Error> for Problem {
             Error::Conflict { message, points } => Self::Conflict { message, points },
             Error::Forbidden(message) => Self::Forbidden(message),
             Error::TooMany(message) => Self::TooMany(message),
+            Error::Database(error) if crate::database::is_away(&error) => {
+                tracing::debug!(%error, "a request failed: the database is away");
+                Self::DatabaseAway
+            }
             Error::Database(_) | Error::Internal(_) => {
                 tracing::error!(error = %error, "a request failed");
                 Self::Unavailable

@@ -25,6 +25,8 @@ words! {
         CopyRefused = "copy.refused",
         ModeChanged = "volume.mode_changed",
         FileMarkedDeleted = "volume.file_marked_deleted",
+        /// A person said that a volume or a copy has a new, empty disk.
+        DiskReplaced = "volume.disk_replaced",
         ComponentAdded = "component.added",
         ComponentChanged = "component.changed",
         IncidentOpened = "incident.opened",

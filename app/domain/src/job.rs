@@ -8,7 +8,8 @@
 //!     │                             └────────── resume ────────────┘◀─── retry ──────────┤
 //!     └──▶ failed (it could not run, with the reason)   cancelled ────────── retry ──────┘
 //! ```
-//! `failed` can be entered from planning and running, `cancelled` from everything that has not ended.
+//! `failed` can be entered from planning and running, `cancelled` from everything that has not ended. A job that Salvor itself
+//! paused for a cause that may pass says when it is tried again ([`crate::stuck`]), and a worker then resumes it.
 
 use std::collections::BTreeMap;
 
@@ -120,6 +121,9 @@ pub enum JobState {
         by: String,
         reason: String,
         during: Phase,
+        /// When Salvor tries it again by itself; absent when it waits for a person's word.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tries_again_at: Option<DateTime<Utc>>,
     },
     /// It came to its end; whether all is well say its figures.
     Finished {
@@ -185,9 +189,45 @@ impl JobState {
         let during = match self {
             Self::Planning { .. } => Phase::Planning,
             Self::Running { .. } => Phase::Running,
+            // Whoever does not want it to be tried again says so.
+            Self::Paused { during, tries_again_at: Some(_), .. } => during,
             other => return Err(other.refuses("be paused")),
         };
-        Ok(Self::Paused { since: now, by, reason, during })
+        Ok(Self::Paused { since: now, by, reason, during, tries_again_at: None })
+    }
+
+    /// Salvor itself pauses it, for a cause that may pass.
+    pub fn stick(
+        self,
+        by: String,
+        reason: String,
+        tries_again_at: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<Self, Refused> {
+        let during = match self {
+            Self::Planning { .. } => Phase::Planning,
+            Self::Running { .. } => Phase::Running,
+            other => return Err(other.refuses("be stuck")),
+        };
+        Ok(Self::Paused { since: now, by, reason, during, tries_again_at: Some(tries_again_at) })
+    }
+
+    /// Salvor itself goes on with it, when that is due; never with what a person paused.
+    pub fn try_again(self, now: DateTime<Utc>) -> Result<Self, Refused> {
+        match self {
+            Self::Paused { tries_again_at: Some(at), .. } if crate::stuck::is_due(at, now) => {
+                self.resume(now)
+            }
+            other => Err(other.refuses("be tried again yet")),
+        }
+    }
+
+    /// When Salvor tries it again by itself.
+    pub fn tries_again_at(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Paused { tries_again_at, .. } => *tries_again_at,
+            _ => None,
+        }
     }
 
     pub fn resume(self, now: DateTime<Utc>) -> Result<Self, Refused> {
@@ -341,6 +381,9 @@ pub struct JobReport {
     pub request: JobRequest,
     /// Why it is paused or failed; absent otherwise.
     pub reason: Option<String>,
+    /// It is paused for a cause that may pass: when a worker tries again by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tries_again_at: Option<DateTime<Utc>>,
     pub plan: Option<Plan>,
     pub dry_run: bool,
     pub eta: Option<EtaRange>,
@@ -354,10 +397,11 @@ pub struct JobReport {
 }
 
 impl JobReport {
-    /// 0: all is well. 1: it ended and something is wrong. 3: it could not run.
+    /// 0: all is well. 1: it ended and something is wrong. 3: it could not run, or could not go on yet.
     pub fn exit_code(&self) -> u8 {
         match self.state.as_str() {
             "failed" => 3,
+            "paused" if self.tries_again_at.is_some() => 3,
             "finished" if self.dry_run => 0,
             "finished" if self.files.failed == 0 && self.is_well() => 0,
             _ => 1,
@@ -391,13 +435,15 @@ mod tests {
             4 => state.cancel("ann".into(), now),
             5 => state.finish(now),
             6 => state.fail("gone".into(), now),
-            _ => state.retry(flag, now),
+            7 => state.retry(flag, now),
+            8 => state.stick("salvor".into(), "full".into(), now, now),
+            _ => state.try_again(now),
         }
     }
 
     proptest! {
         #[test]
-        fn nothing_runs_unapproved_and_the_ended_stay_ended(steps in proptest::collection::vec((0u8..8, any::<bool>()), 1..60)) {
+        fn nothing_runs_unapproved_and_the_ended_stay_ended(steps in proptest::collection::vec((0u8..10, any::<bool>()), 1..60)) {
             let mut state = JobState::Planning { since: DateTime::UNIX_EPOCH };
             let mut approved = false;
             for (call, flag) in steps {
@@ -411,6 +457,10 @@ mod tests {
                     prop_assert_eq!(call, 7, "only retry leaves an end");
                 }
                 if call == 7 && !flag { approved = false; }
+                if call == 9 {
+                    let by_a_person = matches!(before, JobState::Paused { tries_again_at: None, .. });
+                    prop_assert!(!by_a_person, "a person's pause is not undone: {before:?}");
+                }
                 state = next;
             }
         }

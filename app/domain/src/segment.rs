@@ -30,7 +30,8 @@ impl SegmentState {
     pub fn lease(self, worker: WorkerId, now: DateTime<Utc>) -> Result<Self, Refused> {
         match self {
             Self::Done { .. } => Err(Refused::because("the segment is done")),
-            Self::Leased { until, .. } if until > now => {
+            // One that lies further ahead than any can was taken before the clock went backwards: its holder would have renewed it.
+            Self::Leased { until, .. } if until > now && until - now <= LEASE => {
                 Err(Refused::because("another worker holds the segment"))
             }
             Self::Waiting | Self::Leased { .. } => Ok(Self::Leased { worker, until: now + LEASE }),
@@ -70,7 +71,7 @@ mod tests {
     proptest! {
         /// Whatever the order of calls, two workers never hold one lease, and done stays done.
         #[test]
-        fn one_holder_at_a_time(steps in proptest::collection::vec((0u8..4, 0u8..3, 0i64..30), 1..60)) {
+        fn one_holder_at_a_time(steps in proptest::collection::vec((0u8..4, 0u8..3, -20i64..30), 1..60)) {
             let mut state = SegmentState::Waiting;
             let mut now = DateTime::UNIX_EPOCH;
             for (call, who, wait) in steps {
@@ -86,7 +87,7 @@ mod tests {
                     let was_done = matches!(before, SegmentState::Done { .. });
                     prop_assert!(!was_done);
                     if let SegmentState::Leased { worker: holder, until } = before {
-                        prop_assert!(holder == worker(who) || until <= now);
+                        prop_assert!(holder == worker(who) || until <= now || until - now > LEASE);
                     }
                     state = next;
                 }

@@ -41,6 +41,9 @@ pub struct RestoreRequest {
     /// Copies to read from; none means all, in their order.
     #[serde(default)]
     pub from: Vec<String>,
+    /// The volume's disk is a new, empty one.
+    #[serde(default)]
+    pub replaced: bool,
 }
 
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
@@ -85,6 +88,12 @@ pub async fn start_protect(request: ProtectRequest) -> Result<(), Problem> {
 #[server(prefix = "/console/do", endpoint = "plan_restore")]
 pub async fn plan_restore(request: RestoreRequest) -> Result<(), Problem> {
     let paths = patterns(&request.path);
+    if request.replaced
+        && let Err(problem) = disk_replaced(&request.volume).await
+    {
+        let page = Address::console(&["volumes", &request.volume]);
+        return settle(Err(problem), page, job_page);
+    }
     let job = JobRequest::Restore { from: request.from, paths, files: Vec::new(), to_folder: None };
     start(request.volume, job, true).await
 }
@@ -122,6 +131,12 @@ async fn start(volume: String, request: JobRequest, hold: bool) -> Result<(), Pr
     let page = Address::console(&["volumes", &volume]);
     let job = NewJob { volume, request, dry_run: false, hold, limits: JobLimits::default() };
     settle(begin(job).await, page, job_page)
+}
+
+#[cfg(feature = "ssr")]
+async fn disk_replaced(volume: &str) -> Result<(), Problem> {
+    let actor = actor_who_may(Permission::RunJobs)?;
+    ports()?.volumes.disk_replaced(&actor, volume).await
 }
 
 #[cfg(feature = "ssr")]

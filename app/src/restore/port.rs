@@ -77,6 +77,7 @@ impl JobView {
                 created_by: "ann@example.com".into(),
                 request: JobRequest::Restore { from: vec![], paths: vec![], files: vec![], to_folder: None },
                 reason: None,
+                tries_again_at: None,
                 plan: Some(salvor_domain::job::Plan {
                     total: amount(60),
                     reunite: amount(0),

@@ -93,14 +93,33 @@ pub fn rate(report: &JobReport) -> String {
 }
 
 /// What a job in this state can be told, and the words on the button.
-pub fn controls(state: &str) -> &'static [(JobControl, &'static str)] {
+pub fn controls(state: &str, tries_again: bool) -> &'static [(JobControl, &'static str)] {
     match state {
+        // It is tried again by itself: who does not want that pauses it for good.
+        "paused" if tries_again => {
+            &[(JobControl::Resume, "Try now"), (JobControl::Pause, "Pause"), (JobControl::Cancel, "Cancel")]
+        }
         "planning" | "running" => &[(JobControl::Pause, "Pause"), (JobControl::Cancel, "Cancel")],
         "planned" => &[(JobControl::Approve, "Approve and start"), (JobControl::Cancel, "Cancel")],
         "paused" => &[(JobControl::Resume, "Resume"), (JobControl::Cancel, "Cancel")],
         "finished" | "failed" | "cancelled" => &[(JobControl::Retry, "Retry what is left")],
         _ => &[],
     }
+}
+
+/// Why it is paused, and what comes next: `The disk is full. Tried again at 03:12:10 UTC.`
+pub fn paused(report: &JobReport) -> Option<String> {
+    let reason = report.reason.as_ref().filter(|_| report.state == "paused")?;
+    Some(match report.tries_again_at {
+        Some(at) => format!("{}. Tried again at {}.", sentence(reason), at.format("%H:%M:%S UTC")),
+        None => format!("Paused: {reason}"),
+    })
+}
+
+/// With a capital letter.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// Whether there is anything to retry.
@@ -230,6 +249,20 @@ mod tests {
     }
 
     #[test]
+    fn a_stuck_job_says_when_it_is_tried_again() {
+        let stuck = JobReport {
+            reason: Some("the disk of the volume is full".into()),
+            tries_again_at: chrono::DateTime::from_timestamp(11_530, 0),
+            ..report("paused")
+        };
+        let words = paused(&stuck).unwrap();
+        assert_eq!(words, "The disk of the volume is full. Tried again at 03:12:10 UTC.");
+        let by_hand = JobReport { reason: Some("ann paused it".into()), tries_again_at: None, ..stuck };
+        assert_eq!(paused(&by_hand).unwrap(), "Paused: ann paused it");
+        assert_eq!(paused(&JobReport { state: "running".into(), ..by_hand }), None);
+    }
+
+    #[test]
     fn each_state_offers_only_what_it_takes() {
         use salvor_domain::job::JobState;
         let at = chrono::DateTime::UNIX_EPOCH;
@@ -238,8 +271,9 @@ mod tests {
             JobState::Planned { since: at },
             JobState::Running { since: at },
             JobState::Finished { at },
+            JobState::Running { since: at }.stick("a".into(), "b".into(), at, at).unwrap(),
         ] {
-            for (control, _) in controls(state.word()) {
+            for (control, _) in controls(state.word(), state.tries_again_at().is_some()) {
                 let taken = match control {
                     JobControl::Approve => state.clone().approve(at),
                     JobControl::Pause => state.clone().pause("a".into(), "b".into(), at),

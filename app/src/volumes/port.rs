@@ -115,6 +115,8 @@ pub trait VolumesPort: Send + Sync {
         reason: &str,
         override_gate: bool,
     ) -> Result<VolumeView, Problem>;
+    /// The volume's disk is a new, empty one: without this word, an empty folder is taken for a disk that is not mounted.
+    async fn disk_replaced(&self, actor: &Actor, volume: &str) -> Result<(), Problem>;
     /// Sets a tombstone: the owner deleted this file, it is never brought back.
     async fn set_copy_limits(
         &self,

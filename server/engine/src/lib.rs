@@ -17,6 +17,7 @@ mod fault;
 mod hash;
 mod limit;
 mod probe;
+mod mark;
 mod protect;
 mod resolve;
 mod restore;
@@ -35,6 +36,7 @@ pub use fault::{EngineError, ReadFault, SourceFault, WriteFault, WriteFaultKind,
 pub use hash::{Buffer, Hashed, hash_file};
 pub use limit::RateLimit;
 pub use probe::LatencyProbe;
+pub use mark::MarkKind;
 pub use protect::{
     CopyResult, CopyTarget, Known, ProtectItem, ProtectOptions, ProtectOutcome, ProtectReport, ProtectResult,
     protect_batch,

@@ -7,7 +7,7 @@
 //! again, or twice at once, finds what is in place by its checksum and copies nothing twice.
 
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use salvor_domain::digest::Digest;
@@ -133,6 +133,7 @@ pub fn restore_batch(
         fatal: Mutex::new(
             target.root().reachable().err().map(|why| WriteFault::new(WriteFaultKind::Gone, why)),
         ),
+        failing: AtomicUsize::new(0),
     };
     let results = crew::work(
         items,
@@ -190,6 +191,8 @@ struct Batch<'a> {
     /// Copies that were found out of reach: not asked again in this batch.
     gone: Vec<AtomicBool>,
     fatal: Mutex<Option<WriteFault>>,
+    /// Writes in a row that failed as those of a failing disk do.
+    failing: AtomicUsize,
 }
 
 /// What is at an item's place now.
@@ -232,16 +235,27 @@ impl Batch<'_> {
     fn restore(&self, item: &RestoreItem, buffer: &mut Buffer) -> RestoreOutcome {
         let mut copy_faults = Vec::new();
         let result = match self.attempt(item, buffer, &mut copy_faults) {
-            Ok(result) | Err(End::Result(result)) => result,
+            Ok(result) | Err(End::Result(result)) => {
+                if matches!(result, RestoreResult::Restored { .. }) {
+                    self.failing.store(0, Ordering::Relaxed);
+                }
+                result
+            }
             Err(End::Write(fault)) => {
                 let reason = fault.reason.clone();
-                if fault.is_fatal() {
+                if fault.is_fatal() || self.is_failing_disk(&fault) {
                     self.fatal.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
                 }
                 RestoreResult::Failed { reason }
             }
         };
         RestoreOutcome::of(item, result, copy_faults)
+    }
+
+    /// One folder that the disk cannot write is that folder's; when it is one after the other, it is the disk.
+    fn is_failing_disk(&self, fault: &WriteFault) -> bool {
+        const IN_A_ROW: usize = 8;
+        fault.kind == WriteFaultKind::Io && self.failing.fetch_add(1, Ordering::Relaxed) + 1 >= IN_A_ROW
     }
 
     fn attempt(

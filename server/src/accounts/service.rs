@@ -174,12 +174,13 @@ pub async fn first_link(core: &Core) -> Result<Option<String>> {
     let now = core.clock.now();
     let mut tx = core.db.begin().await?;
     let users = store::users(&mut tx).await?;
-    let enabled = || users.iter().filter(|user| user.disabled_at.is_none());
-    if enabled().any(|user| user.password_hash.is_some()) {
+    let enabled: Vec<&User> = users.iter().filter(|user| user.disabled_at.is_none()).collect();
+    if enabled.iter().any(|user| user.password_hash.is_some()) {
         return Ok(None);
     }
-    let id = match enabled().find(|user| user.role == Role::Admin) {
-        Some(user) => user.id,
+    let admin = enabled.iter().find(|user| user.role == Role::Admin).map(|user| user.id);
+    let id = match admin {
+        Some(id) => id,
         None if users.is_empty() => {
             let user = User {
                 id: core.new_user_id(),

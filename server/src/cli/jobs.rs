@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::{CliError, actor};
 use crate::core::Core;
 use crate::restore::{Worker, service};
+use crate::volumes::service as volumes;
 
 /// How often the bar moves.
 const TICK: Duration = Duration::from_millis(150);
@@ -35,6 +36,9 @@ pub struct ProtectArgs {
     /// Only to this copy (may be repeated)
     #[arg(long, value_name = "COPY")]
     to: Vec<String>,
+    /// This copy has a new, empty disk (may be repeated): without this word, an empty folder is taken for one not mounted
+    #[arg(long, value_name = "COPY")]
+    replaced: Vec<String>,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -66,6 +70,9 @@ pub struct RestoreArgs {
     /// Restore into this folder instead of the volume
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
+    /// The volume has a new, empty disk: without this word, an empty folder is taken for one not mounted
+    #[arg(long, conflicts_with = "to")]
+    replaced: bool,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -112,6 +119,9 @@ pub fn rate(text: &str) -> Result<ByteRate, CliError> {
 }
 
 pub async fn protect(core: Core, args: ProtectArgs) -> Result<ExitCode, CliError> {
+    for copy in &args.replaced {
+        volumes::disk_replaced(&core, &actor(), &args.volume, Some(copy)).await?;
+    }
     run(core, args.volume, JobRequest::Protect { to: args.to, adopt: None }, args.common).await
 }
 
@@ -121,6 +131,9 @@ pub async fn check(core: Core, args: CheckArgs) -> Result<ExitCode, CliError> {
 }
 
 pub async fn restore(core: Core, args: RestoreArgs) -> Result<ExitCode, CliError> {
+    if args.replaced {
+        volumes::disk_replaced(&core, &actor(), &args.volume, None).await?;
+    }
     let to_folder = args.to.map(absolute).transpose()?;
     let request =
         JobRequest::Restore { from: args.from, paths: globs(args.paths), files: Vec::new(), to_folder };
@@ -264,7 +277,12 @@ fn headline(report: &JobReport) -> String {
     let job = &report.job;
     match (report.state.as_str(), &report.reason) {
         ("failed", Some(reason)) => format!("The {} could not run: {reason}.", report.kind),
-        ("paused", Some(reason)) => format!("Paused: {reason}.\nGo on with: salvor job resume {job}"),
+        ("paused", Some(reason)) => match report.tries_again_at {
+            Some(_) => format!(
+                "Stuck: {reason}.\nA running `salvor serve` goes on with it by itself when that is over; else: salvor job resume {job}"
+            ),
+            None => format!("Paused: {reason}.\nGo on with: salvor job resume {job}"),
+        },
         ("planned", _) => format!("The plan waits for approval: salvor job approve {job}"),
         ("finished", _) => format!("{}: {}.", report.volume, crate::restore::report::sentence(report)),
         (state, _) => format!(

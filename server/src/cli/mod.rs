@@ -93,7 +93,7 @@ async fn run(cli: Cli) -> Result<ExitCode, CliError> {
         _ => Config::load(cli.config.as_deref(), environment())?,
     };
     match cli.command {
-        Command::Serve(args) => serve::run(open(config).await?, args).await,
+        Command::Serve(args) => serve::run(Core::open_patiently(config, Clock::system()).await?, args).await,
         Command::Mode(args) => mode::run(open(config).await?, args).await,
         Command::Protect(args) => jobs::protect(open(config).await?, args).await,
         Command::Check(args) => jobs::check(open(config).await?, args).await,

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::CliError;
 use crate::accounts::service as accounts;
-use crate::core::Core;
+use crate::core::{Core, StartError};
 use crate::http::AppState;
 use crate::restore::Worker;
 use crate::routes;
@@ -46,7 +46,8 @@ pub async fn run(core: Core, _: Args) -> Result<ExitCode, CliError> {
     tasks.spawn(stop_on_signal(stop.clone()));
     let app = routes::router(state).into_make_service_with_connect_info::<SocketAddr>();
 
-    greet(&core, accounts::first_link(&core).await?.as_deref());
+    let link = if core.db.is_away() { None } else { accounts::first_link(&core).await? };
+    greet(&core, link.as_deref());
     // Small answers go out at once; axum leaves this to us.
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
@@ -55,7 +56,8 @@ pub async fn run(core: Core, _: Args) -> Result<ExitCode, CliError> {
     });
     let served = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
     tasks.close();
-    let all_done = async { tokio::join!(served.into_future(), tasks.wait()).0 };
+    let database = keep_database(core.clone(), stop.clone());
+    let all_done = async { tokio::join!(served.into_future(), tasks.wait(), database).0 };
     let outcome = tokio::select! {
         outcome = all_done => outcome,
         () = too_late(&stop) => {
@@ -89,6 +91,56 @@ async fn stop_on_signal(stop: CancellationToken) {
 async fn too_late(stop: &CancellationToken) {
     stop.cancelled().await;
     tokio::time::sleep(TIME_TO_STOP).await;
+}
+
+/// Notices that the database went away, or was never there, and goes on with it when it comes back.
+async fn keep_database(core: Core, stop: CancellationToken) {
+    let mut was_there = !core.db.is_away();
+    loop {
+        if was_there {
+            let db = core.db.clone();
+            let why = tokio::select! {
+                why = db.lost() => why,
+                () = stop.cancelled() => return,
+            };
+            tracing::error!(why, "the database is away; the status page shows the last facts, jobs wait");
+        }
+        tokio::select! {
+            () = bring_back(core.clone()) => {}
+            () = stop.cancelled() => return,
+        }
+        tracing::info!("the database is back");
+        if !was_there {
+            tell_first_link(core.clone()).await;
+        }
+        was_there = true;
+        core.nudge.notify_one();
+    }
+}
+
+/// Tries until the database is there and up to date.
+async fn bring_back(core: Core) {
+    const FIRST_WAIT: Duration = Duration::from_millis(500);
+    const LONGEST_WAIT: Duration = Duration::from_secs(8);
+    let mut wait = FIRST_WAIT;
+    while let Err(error) = core.bring_up().await {
+        // It is not there: that was said. Anything else is for a person to mend.
+        match &error {
+            StartError::Open(why) if why.may_pass() => tracing::debug!(%error, "the database is still away"),
+            _ => tracing::error!(%error, "the database is there and cannot be used"),
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+/// The database was away when Salvor greeted.
+async fn tell_first_link(core: Core) {
+    match accounts::first_link(&core).await {
+        Ok(Some(link)) => println!("  Sign in      {link}"),
+        Ok(None) => {}
+        Err(error) => tracing::warn!(%error, "whether there is an admin could not be looked up"),
+    }
 }
 
 /// Clears away sessions and links that have ended.

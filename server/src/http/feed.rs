@@ -28,6 +28,8 @@ const EVERY: Duration = Duration::from_millis(500);
 const GRACE: TimeDelta = TimeDelta::seconds(2);
 const AT_ONCE: i64 = 500;
 const BUFFERED: usize = 1_024;
+/// Lower than every event's id.
+const UNKNOWN: i64 = -1;
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Where listeners subscribe.
@@ -39,16 +41,19 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Begins after the newest event: listeners get what is older from the table.
+    /// Begins after the newest event: listeners get what is older from the table. While the database is away, where it begins
+    /// is not known.
     pub async fn open(core: &Core) -> Result<Self> {
-        let newest = events::newest_id(&mut core.db.read().await?).await?;
+        let newest = if core.db.is_away() { UNKNOWN } else { newest(core).await? };
         Ok(Self { sender: broadcast::Sender::new(BUFFERED), sent: Arc::new(AtomicI64::new(newest)) })
     }
 
     /// Reads the table until `stop`: the one task behind all listeners.
     pub async fn run(self, core: Core, stop: CancellationToken) {
         loop {
-            if let Err(error) = self.step(&core).await {
+            if let Err(error) = self.step(&core).await
+                && !core.db.is_away()
+            {
                 tracing::warn!(%error, "the feed of events waits for the database");
             }
             if stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_none() {
@@ -60,6 +65,10 @@ impl Feed {
     /// Sends what is new.
     pub async fn step(&self, core: &Core) -> Result<()> {
         let last = self.sent.load(Ordering::SeqCst);
+        if last == UNKNOWN {
+            self.sent.store(newest(core).await?, Ordering::SeqCst);
+            return Ok(());
+        }
         let found = events::after(&mut core.db.read().await?, last, AT_ONCE).await?;
         let ready = ready(last, &found, core.clock.now());
         for event in found.into_iter().take(ready) {
@@ -69,6 +78,10 @@ impl Feed {
         }
         Ok(())
     }
+}
+
+async fn newest(core: &Core) -> Result<i64> {
+    Ok(events::newest_id(&mut core.db.read().await?).await?)
 }
 
 /// How many of the events found after `last` may go out: up to the first gap, unless it is old.

@@ -13,6 +13,8 @@ use crate::error::Error;
 
 /// When a caller that was told "too many" may come back, unless the limit knows better.
 const PAUSE: Duration = Duration::from_secs(60);
+/// When a caller may ask again while the database is away.
+const SOON: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone)]
 pub struct ApiProblem {
@@ -77,6 +79,7 @@ impl From<Problem> for ApiProblem {
         match problem {
             Problem::Conflict { points, .. } => Self { points, ..made },
             Problem::TooMany(_) => made.retry_after(PAUSE),
+            Problem::DatabaseAway => made.retry_after(SOON),
             _ => made,
         }
     }

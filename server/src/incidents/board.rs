@@ -94,7 +94,10 @@ impl Board {
             });
             if let Err(error) = outcome {
                 seen.event = None;
-                tracing::warn!(%error, "the status page shows the last facts: newer ones could not be read");
+                // That the database is away was said once.
+                if !core.db.is_away() {
+                    tracing::warn!(%error, "the status page shows the last facts: newer ones could not be read");
+                }
                 self.grow_old(core.clock.now());
             }
             tokio::select! {

@@ -1,7 +1,7 @@
 //! Jobs: check, protect, restore. The slice's tables are `jobs`, `segments`, `items` and those named `job_…`.
 //!
 //! The way of a job: [`service`] stores it, [`worker`] leases its segments (by [`lanes`], in order of [`need`]), [`drivers`] plan and do them with the engine,
-//! [`report`] says how it is. [`planner`] is the merge of volume and catalogue that all plans share. What a file is and
+//! [`revival`] lets a job that was stuck go on, [`report`] says how it is. [`planner`] is the merge of volume and catalogue that all plans share. What a file is and
 //! which copies hold it is the business of `volumes`.
 
 pub mod drivers;
@@ -11,8 +11,10 @@ pub mod lanes;
 mod live;
 pub mod need;
 pub mod pace;
+pub mod places;
 pub mod planner;
 pub mod report;
+pub mod revival;
 pub mod service;
 pub mod store;
 pub mod work;

@@ -119,7 +119,7 @@ impl Merge {
     pub async fn still_there(&self) -> Result<(), Halt> {
         let root = self.root.clone();
         let reachable = tokio::task::spawn_blocking(move || root.reachable());
-        reachable.await.map_err(Halt::panicked)?.map_err(Halt::Fail)
+        reachable.await.map_err(Halt::panicked)?.map_err(Halt::Stuck)
     }
 
     /// At the end: what was asked for by name or pattern and fits nothing in the catalogue, as failures of the job.
@@ -137,7 +137,7 @@ impl Merge {
         loop {
             if let Some(WalkEvent::Unreadable { path, folder: true, reason }) = self.found.peek().await? {
                 if path.is_empty() {
-                    return Err(Halt::Fail(format!("the volume's folder cannot be read: {reason}")));
+                    return Err(Halt::Stuck(format!("the volume's folder cannot be read: {reason}")));
                 }
                 self.unreadable.push(([path.as_slice(), b"/"].concat(), reason.clone()));
                 let (path, reason) = (path.clone(), reason.clone());

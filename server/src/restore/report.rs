@@ -27,6 +27,7 @@ pub async fn report(tx: &mut Tx, job: Job, now: DateTime<Utc>) -> sqlx::Result<J
     let eta = rate
         .filter(|_| matches!(job.state, JobState::Running { .. }))
         .and_then(|rate| progress::estimate(left(&job), rate));
+    let tries_again_at = job.state.tries_again_at();
     let reason = match &job.state {
         JobState::Paused { reason, .. } | JobState::Failed { reason, .. } => Some(reason.clone()),
         _ => None,
@@ -48,6 +49,7 @@ pub async fn report(tx: &mut Tx, job: Job, now: DateTime<Utc>) -> sqlx::Result<J
         created_by: job.created_by,
         request: job.request,
         reason,
+        tries_again_at,
         plan: job.plan,
         dry_run: job.dry_run,
         eta,

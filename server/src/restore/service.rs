@@ -62,6 +62,7 @@ pub async fn start(core: &Core, actor: &Actor, new: NewJob, ticket: Option<i64>)
         files: Default::default(),
         bytes: Default::default(),
         limits: new.limits,
+        stuck: None,
     };
     store::insert(&mut tx, &job).await?;
     let rank = ticket.map_or(0, |_| Rank::TICKET);
@@ -99,7 +100,8 @@ pub async fn control(core: &Core, actor: &Actor, id: JobId, control: JobControl)
         JobControl::Resume => {
             let state = job.state.clone().resume(now)?;
             check_goes_on(&mut tx, &job).await?;
-            (job.moved(state, now), EventKind::JobResumed, "resumed it")
+            // Whoever asks for a try now wants to read how it went.
+            (Job { stuck: None, ..job.moved(state, now) }, EventKind::JobResumed, "resumed it")
         }
         JobControl::Cancel => {
             let state = job.state.clone().cancel(actor.name.clone(), now)?;

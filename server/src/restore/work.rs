@@ -24,6 +24,7 @@ use crate::restore::lanes::Lane;
 use crate::restore::need::Rank;
 use crate::restore::pace::Paces;
 use crate::restore::store::{self, Job, figures, segments};
+use crate::restore::{places, revival};
 use crate::volumes::store::{self as volumes, CopyRow, VolumeRow};
 
 /// Why a driver ended before its segment was done.
@@ -35,7 +36,10 @@ pub enum Halt {
     /// Another worker has the segment now.
     #[error("another worker holds the segment")]
     Lost,
-    /// Every further file would meet the same: the job waits for a person.
+    /// Every further file would meet the same, and it may pass: the job is tried again by itself.
+    #[error("{0}")]
+    Stuck(String),
+    /// It takes a person's word to go on.
     #[error("{0}")]
     Pause(String),
     /// The job cannot run.
@@ -149,7 +153,8 @@ impl Work {
             bytes: job.bytes.done,
         };
         figures::add_sample(&mut tx, job.id, now, sample).await?;
-        store::save(&mut tx, job).await?;
+        let job = revival::settle(&mut tx, job.clone(), false, now).await?;
+        store::save(&mut tx, &job).await?;
         tx.commit().await?;
         let stopped = !job.state.is_active() || self.control.stop().is_some();
         if stopped { Err(Halt::Stopped) } else { Ok(()) }
@@ -175,7 +180,9 @@ impl Work {
     }
 
     pub async fn volume_root(&self) -> Result<Arc<Root>, String> {
-        open_folder(&self.place.config.path).await
+        let root = open_folder(&self.place.config.path).await?;
+        places::confirm_volume(self, &root).await?;
+        Ok(root)
     }
 
     /// The copies that can be read now, with their place in [`Place::copies`]; and why the others cannot.
@@ -186,7 +193,11 @@ impl Work {
         let mut sources = Vec::new();
         let mut away = Vec::new();
         for (index, copy) in self.place.copies.iter().enumerate().filter(|(_, copy)| wanted(copy)) {
-            match self.core.copies.open(&self.place.config.name, &copy.config).await {
+            let opened = match self.confirmed(copy).await {
+                Ok(()) => self.core.copies.open(&self.place.config.name, &copy.config).await,
+                Err(why) => Err(SourceFault::Gone(why)),
+            };
+            match opened {
                 Ok(source) => {
                     sources.push((index, SourceHandle { source, limit: self.limit(&copy.config) }));
                 }
@@ -199,11 +210,20 @@ impl Work {
         (sources, away)
     }
 
-    pub async fn open_sink(&self, copy: &CopyConfig) -> Result<Sink, String> {
-        match copy.place.folder() {
-            Some(folder) => open_folder(folder).await.map(Sink::new),
-            None => Err(format!("a copy of kind {} takes no files", copy.place.kind())),
-        }
+    /// A copy in a folder must be there and the one that it was; others look after that themselves.
+    async fn confirmed(&self, copy: &Copy) -> Result<(), String> {
+        let Some(folder) = copy.config.place.folder() else { return Ok(()) };
+        let root = open_folder(folder).await?;
+        places::confirm_copy(self, &root, copy, false).await
+    }
+
+    pub async fn open_sink(&self, copy: &Copy) -> Result<Sink, String> {
+        let Some(folder) = copy.config.place.folder() else {
+            return Err(format!("a copy of kind {} takes no files", copy.config.place.kind()));
+        };
+        let root = open_folder(folder).await?;
+        places::confirm_copy(self, &root, copy, true).await?;
+        Ok(Sink::new(root))
     }
 
     /// Clears away what writes that were interrupted long ago left in a folder. Nobody waits for it.

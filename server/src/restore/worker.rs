@@ -26,6 +26,7 @@ use crate::restore::drivers::{self, Outcome, Planned};
 use crate::restore::help::{Tried, help};
 use crate::restore::lanes::{Lane, Slot, Slots};
 use crate::restore::report;
+use crate::restore::revival;
 use crate::restore::store::segments::{self, Search, Segment};
 use crate::restore::store::{self, Job};
 use crate::restore::work::{Copy, Halt, Place, Shared, Work};
@@ -93,7 +94,10 @@ impl Worker {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::error!(%error, "looking for work failed");
+                    // That the database is away was said once.
+                    if !self.core.db.is_away() {
+                        tracing::error!(%error, "looking for work failed");
+                    }
                     tokio::time::sleep(RECOVER).await;
                 }
             }
@@ -119,6 +123,7 @@ impl Worker {
         tried: &mut Tried,
         cancel: &CancellationToken,
     ) -> sqlx::Result<Option<(Slot, (Work, CancellationToken))>> {
+        revival::revive(&self.core, self.only).await?;
         let mut tx = self.core.db.read().await?;
         let volumes = self.volumes(&mut tx).await?;
         let waiting = segments::waiting(&mut tx, self.search(&volumes)).await?;
@@ -307,8 +312,8 @@ async fn end_plan(work: &Work, planned: Planned) -> Result<(), Halt> {
     (job.files, job.bytes, job.plan) = (planned.files, planned.bytes, Some(planned.plan));
     // A plan that came to its end just as the job was paused is kept: the job resumes with its work.
     let state = match job.state.clone() {
-        JobState::Paused { since, by, reason, during: Phase::Planning } if job.approved => {
-            JobState::Paused { since, by, reason, during: Phase::Running }
+        JobState::Paused { since, by, reason, during: Phase::Planning, tries_again_at } if job.approved => {
+            JobState::Paused { since, by, reason, during: Phase::Running, tries_again_at }
         }
         planning @ JobState::Planning { .. } => planning
             .plan_ready(job.approved || job.dry_run, now)
@@ -319,7 +324,7 @@ async fn end_plan(work: &Work, planned: Planned) -> Result<(), Halt> {
         }
         other => other,
     };
-    let job = job.moved(state, now);
+    let job = revival::settle(&mut tx, job.moved(state, now), true, now).await?;
     let salvor = Actor::salvor();
     events::record(&mut tx, now, &salvor, EventKind::JobPlanned, job.id, &planned.summary).await?;
     let job = finish_if_done(&mut tx, job, now).await?;
@@ -335,6 +340,7 @@ async fn end_plan(work: &Work, planned: Planned) -> Result<(), Halt> {
 async fn end_work(work: &Work) -> Result<(), Halt> {
     let (mut tx, job) = work.begin_end().await?;
     complete(work, &mut tx).await?;
+    let job = revival::settle(&mut tx, job, true, work.core.clock.now()).await?;
     let job = finish_if_done(&mut tx, job, work.core.clock.now()).await?;
     match work.commit(tx, &job).await {
         Ok(()) | Err(Halt::Stopped) => Ok(()),
@@ -368,7 +374,7 @@ pub async fn finish_if_done(tx: &mut Tx, job: Job, now: chrono::DateTime<chrono:
     Ok(job)
 }
 
-/// A database that fails is given time; where it fails again and again, a person has to look.
+/// A database that fails is given time; where it fails again and again, the job says so.
 async fn patient(work: &Work, halt: Halt) -> Halt {
     const ATTEMPTS: usize = 10;
     let Halt::Database(error) = &halt else { return halt };
@@ -377,7 +383,7 @@ async fn patient(work: &Work, halt: Halt) -> Halt {
     if work.shared.may_note(work.job.id, "database", ATTEMPTS) {
         return halt;
     }
-    Halt::Pause("the database does not keep what comes of it; the details are in Salvor's log".into())
+    Halt::Stuck("the database does not keep what comes of it; the details are in Salvor's log".into())
 }
 
 /// A segment that was not done: for whom it is now, and what that means for the job.
@@ -394,6 +400,7 @@ async fn give_back(work: &Work, halt: Halt) -> sqlx::Result<()> {
         segments::save_state(&mut tx, segment.id, released).await?;
     }
     match halt {
+        Halt::Stuck(reason) => revival::stick(&mut tx, job, &reason, now).await?,
         Halt::Pause(reason) => pause(&mut tx, job, &reason, now).await?,
         Halt::Fail(reason) => fail(&mut tx, job, &reason, now).await?,
         Halt::Stopped | Halt::Lost | Halt::Database(_) => {}

@@ -68,7 +68,9 @@ impl Tickets {
     /// Follows the tickets until the program stops: by a timer, and at once when one came in here.
     pub async fn run(self, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            if let Err(error) = follow::round(&self.core).await {
+            if let Err(error) = follow::round(&self.core).await
+                && !self.core.db.is_away()
+            {
                 tracing::warn!(%error, "tickets wait: the database did not answer");
             }
             tokio::select! {

@@ -10,7 +10,7 @@ use salvor_domain::volume::FileState;
 use sqlx::Row;
 
 use super::{CHUNK, from_sql, stored_path, to_sql};
-use crate::database::{Tx, bad_row, build, fetch_all};
+use crate::database::{Tx, bad_row, build, fetch_all, fetch_optional};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CatalogueRow {
@@ -52,6 +52,14 @@ pub async fn range(
         "{ROW} WHERE volume_id = $1 AND path >= $2 AND path <= $3 ORDER BY path"
     ));
     parsed(fetch_all!(tx, Raw, sql, volume_id, first, last)?)
+}
+
+/// Whether there is any file that is not deleted, or (with `bit`) any that this copy is known to hold.
+pub async fn has_any(tx: &mut Tx, volume_id: i64, bit: Option<u8>) -> sqlx::Result<bool> {
+    let sql = "SELECT path FROM files WHERE volume_id = $1 AND state <> $2 AND ($3 = 0 OR holders & $3 <> 0) LIMIT 1";
+    let held: i64 = bit.map_or(0, |bit| 1 << bit);
+    let row = fetch_optional!(tx, (Vec<u8>,), sql, volume_id, code(FileState::Tombstone), held)?;
+    Ok(row.is_some())
 }
 
 /// Those of `paths` that the catalogue knows.

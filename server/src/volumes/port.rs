@@ -48,6 +48,10 @@ impl VolumesPort for Volumes {
         Ok(limits::set_copy_limits(&self.0, actor, volume, copy, limits).await?)
     }
 
+    async fn disk_replaced(&self, actor: &Actor, volume: &str) -> Result<(), Problem> {
+        Ok(service::disk_replaced(&self.0, actor, volume, None).await?)
+    }
+
     async fn mark_deleted(&self, actor: &Actor, volume: &str, path_hex: &str) -> Result<(), Problem> {
         let path = FilePath::from_hex(path_hex).map_err(|why| Problem::Invalid(why.to_string()))?;
         Ok(service::mark_deleted(&self.0, actor, volume, &path).await?)

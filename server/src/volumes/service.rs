@@ -9,6 +9,7 @@ use salvor_app::volumes::port::{CopyView, FindingsFilter, FindingsPage, VolumeVi
 use salvor_domain::account::{Actor, Permission};
 use salvor_domain::event::EventKind;
 use salvor_domain::finding::FindingCounts;
+use salvor_domain::identity::Identity;
 use salvor_domain::path::FilePath;
 use salvor_domain::progress::Amount;
 use salvor_domain::volume::{FileState, GateFacts, Mode, ModeChange, ModeState};
@@ -118,6 +119,33 @@ pub async fn set_mode(
     tx.commit().await?;
     core.nudge.notify_one();
     view(core, config).await
+}
+
+/// A person says that the disk of the volume, or (with `copy`) of a copy, is a new one: the next job takes the folder as it is.
+pub async fn disk_replaced(core: &Core, actor: &Actor, volume: &str, copy: Option<&str>) -> Result<()> {
+    require(actor, Permission::RunJobs)?;
+    configured(core, volume)?;
+    let mut tx = core.db.begin().await?;
+    let row = to_change(&mut tx, volume).await?;
+    let bit = match copy {
+        None => None,
+        Some(name) => {
+            let copies = store::copies(&mut tx, row.id).await?;
+            let copy = copies.iter().find(|copy| copy.name == name);
+            Some(
+                copy.ok_or_else(|| {
+                    Error::not_found(format!("The volume \"{volume}\" has no copy \"{name}\"."))
+                })?
+                .bit,
+            )
+        }
+    };
+    let known = Identity { replaced: true, ..Identity::default() };
+    store::set_identity(&mut tx, row.id, bit, &known).await?;
+    let place = copy.map_or_else(|| volume.to_owned(), |copy| format!("the copy {copy} of {volume}"));
+    let summary = format!("{} said that the disk of {place} is a new one", actor.name);
+    events::record(&mut tx, core.clock.now(), actor, EventKind::DiskReplaced, volume, &summary).await?;
+    Ok(tx.commit().await?)
 }
 
 /// Sets a tombstone: the owner deleted this file, nothing ever brings it back. What was found about it is dismissed.

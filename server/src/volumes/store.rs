@@ -1,6 +1,7 @@
 //! The tables `volumes`, `copies` and `copy_faults`.
 
 use chrono::{DateTime, Utc};
+use salvor_domain::identity::Identity;
 use salvor_domain::ids::JobId;
 use salvor_domain::limits::Limits;
 use salvor_domain::path::FilePath;
@@ -198,6 +199,35 @@ pub async fn copy_faults(tx: &mut Tx, volume_id: i64) -> sqlx::Result<Vec<(u8, u
     let sql = "SELECT bit, count(*) FROM copy_faults WHERE volume_id = $1 GROUP BY bit";
     let rows = fetch_all!(tx, (i64, i64), sql, volume_id)?;
     rows.into_iter().map(|(bit, count)| Ok((bit_of("copy_faults", bit)?, from_sql(count)))).collect()
+}
+
+/// What is remembered of a volume's folder, or (with `bit`) of a copy's.
+pub async fn identity(tx: &mut Tx, volume_id: i64, bit: Option<u8>) -> sqlx::Result<Option<Identity>> {
+    type Row = (Option<Json<Identity>>,);
+    let row = match bit {
+        Some(bit) => {
+            let sql = "SELECT identity FROM copies WHERE volume_id = $1 AND bit = $2";
+            fetch_optional!(tx, Row, sql, volume_id, i64::from(bit))?
+        }
+        None => fetch_optional!(tx, Row, "SELECT identity FROM volumes WHERE id = $1", volume_id)?,
+    };
+    Ok(row.and_then(|(identity,)| identity).map(|Json(identity)| identity))
+}
+
+pub async fn set_identity(
+    tx: &mut Tx,
+    volume_id: i64,
+    bit: Option<u8>,
+    identity: &Identity,
+) -> sqlx::Result<()> {
+    match bit {
+        Some(bit) => {
+            let sql = "UPDATE copies SET identity = $3 WHERE volume_id = $1 AND bit = $2";
+            execute!(tx, sql, volume_id, i64::from(bit), Json(identity))
+        }
+        None => execute!(tx, "UPDATE volumes SET identity = $2 WHERE id = $1", volume_id, Json(identity)),
+    }
+    .map(drop)
 }
 
 #[derive(sqlx::FromRow)]

@@ -12,6 +12,7 @@ mod support;
 
 mod accounts;
 mod crash;
+mod faults;
 mod http;
 mod incidents;
 mod jobs;

@@ -37,7 +37,10 @@ pub fn LiveJob(view: JobView, may_control: bool) -> impl IntoView {
             }
         });
     }
-    let state = Memo::new(move |_| report.with(|report| (report.state.clone(), words::can_retry(report))));
+    let state = Memo::new(move |_| {
+        report
+            .with(|report| (report.state.clone(), words::can_retry(report), report.tries_again_at.is_some()))
+    });
     let plan = Memo::new(move |_| report.with(|report| report.plan.clone()));
     let failures = Memo::new(move |_| report.with(|report| (report.failures.clone(), report.files.failed)));
     let is_going = Memo::new(move |_| !report.with(words::has_ended));
@@ -47,7 +50,7 @@ pub fn LiveJob(view: JobView, may_control: bool) -> impl IntoView {
             {announcement}
         </p>
         {move || report.with(head)}
-        {move || may_control.then(|| state.with(|(state, can_retry)| buttons(&id, state, *can_retry)))}
+        {move || may_control.then(|| state.with(|state| buttons(&id, state)))}
         {move || report.with(figures)}
         {move || is_going.get().then(|| view! { <LiveMark line=line.into() /> })}
         {move || view! { <RateChart samples=samples.get() /> }}
@@ -80,21 +83,20 @@ fn refresh_log(id: String, log: WriteSignal<Vec<Event>>) {
 }
 
 fn head(report: &JobReport) -> impl IntoView + use<> {
-    let paused = (report.state == "paused").then(|| report.reason.clone()).flatten();
     view! {
         <div class="state">
             {words::state_badge(report)}
-            {paused.map(|reason| view! { <span>{format!("Paused: {reason}")}</span> })}
+            {words::paused(report).map(|why| view! { <span>{why}</span> })}
             {words::outcome(report).map(|outcome| view! { <p class="outcome">{outcome}</p> })}
             {words::next_step(report).map(|step| view! { <p class="next">{step}</p> })}
         </div>
     }
 }
 
-fn buttons(id: &str, state: &str, can_retry: bool) -> impl IntoView + use<> {
-    let buttons: Vec<_> = words::controls(state)
+fn buttons(id: &str, (state, can_retry, tries_again): &(String, bool, bool)) -> impl IntoView + use<> {
+    let buttons: Vec<_> = words::controls(state, *tries_again)
         .iter()
-        .filter(|(control, _)| *control != JobControl::Retry || can_retry)
+        .filter(|(control, _)| *control != JobControl::Retry || *can_retry)
         .map(|(control, label)| button(id, *control, label))
         .collect();
     view! { <div class="actions">{buttons}</div> }

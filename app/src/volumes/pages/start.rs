@@ -66,6 +66,13 @@ fn restore(volume: &VolumeView) -> impl IntoView + use<> {
                     <legend>"Only from these copies (none chosen: all, in their order)"</legend>
                     {copies}
                 </fieldset>
+                <label class="choice">
+                    <input type="checkbox" name="request[replaced]" value="true" />
+                    "This is a new, empty disk"
+                </label>
+                <p class="muted">
+                    "Only if it is: an empty folder is otherwise taken for a disk that is not mounted, and nothing is written there."
+                </p>
                 <p class="muted">"It is planned first. Nothing moves before you approve the plan."</p>
                 <Submit label="Plan a restore" />
             </PostForm>
@@ -131,6 +138,7 @@ mod tests {
         assert_eq!(next(&lost), "restore");
         let html = rendered(|| panel(&lost, Some(&Viewer::sample())));
         assert_eq!(html.matches("<details open").count(), 1, "{html}");
+        assert!(html.contains("request[replaced]"));
         assert!(html.contains("Protect waits") && html.contains("value=\"offsite\""));
     }
 }

@@ -24,7 +24,7 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
         return Err(Halt::Fail("its request is not a check".into()));
     };
     let Some((first, last)) = &work.segment.range else { return Ok(()) };
-    let root = work.volume_root().await.map_err(Halt::Fail)?;
+    let root = work.volume_root().await.map_err(Halt::Stuck)?;
     let scope = Scope::new(paths, &[]);
     let mut tx = work.core.db.read().await?;
     let rows = catalogue::range(&mut tx, work.place.volume.id, first.as_bytes(), last.as_bytes()).await?;
@@ -46,7 +46,7 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
             })
             .await?;
         // A volume that went away is not a volume whose files are missing.
-        root.reachable().map_err(Halt::Fail)?;
+        root.reachable().map_err(Halt::Stuck)?;
         let done = outcomes.iter().take_while(|outcome| !matches!(outcome, CheckOutcome::NotStarted)).count();
         let next = batch.get(done).or(rest.first());
         record(work, &batch[..done], &outcomes[..done], next.map(|row| &row.path)).await?;

@@ -32,7 +32,7 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
     let JobRequest::Check { full, paths } = &work.job.request else {
         return Err(Halt::Fail("its request is not a check".into()));
     };
-    let root = work.volume_root().await.map_err(Halt::Fail)?;
+    let root = work.volume_root().await.map_err(Halt::Stuck)?;
     let scope = Scope::new(paths, &[]);
     let mut merge =
         Merge::begin(&work.core, work.place.volume.id, root.clone(), &scope, &work.control).await?;

@@ -58,7 +58,7 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
     check_mode(work)?;
     let copies = targets(work)?;
     let bits = copies.iter().fold(0, |bits, copy| bits | 1_u64 << copy.row.bit);
-    let root = work.volume_root().await.map_err(Halt::Fail)?;
+    let root = work.volume_root().await.map_err(Halt::Stuck)?;
     for copy in copies.iter().filter(|_| !work.job.dry_run) {
         // A copy that is out of reach is the work's to say.
         if let Some(folder) = copy.config.place.folder()
@@ -221,13 +221,12 @@ impl Planning {
 
 pub async fn work(work: &Work) -> Result<(), Halt> {
     check_mode(work)?;
-    let primary =
-        work.volume_root().await.map_err(|why| Halt::Pause(format!("{why}; resume when it is back")))?;
+    let primary = work.volume_root().await.map_err(Halt::Stuck)?;
     let copies = targets(work)?;
     let mut open = Vec::new();
     for copy in &copies {
-        let sink = work.open_sink(&copy.config).await.map_err(|why| {
-            Halt::Pause(format!("the copy \"{}\": {why}; resume when it is back", copy.config.name))
+        let sink = work.open_sink(copy).await.map_err(|why| {
+            Halt::Stuck(format!("the copy \"{}\" is out of reach: {why}", copy.config.name))
         })?;
         open.push(CopyTarget { name: copy.config.name.clone(), sink, limit: work.limit(&copy.config) });
     }
@@ -342,7 +341,7 @@ impl Segment<'_> {
         match report.lost_copies.first() {
             Some((copy, fault)) => {
                 let name = self.copies.get(*copy).map_or("?", |copy| copy.config.name.as_str());
-                Err(Halt::Pause(format!("the copy \"{name}\" takes no more files: {fault}")))
+                Err(Halt::Stuck(format!("the copy \"{name}\" takes no more files: {fault}")))
             }
             None if verdicts.stopped => Err(Halt::Stopped),
             None => Ok(()),

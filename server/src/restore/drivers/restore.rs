@@ -56,10 +56,15 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
     if asked.folder.is_none() && work.place.volume.mode.mode() == Mode::Failover {
         return Err(Halt::Pause("the volume is offline (failover); resume when it is back".into()));
     }
-    let folder = asked.folder.unwrap_or(&work.place.config.path);
-    let root =
-        open_folder(folder).await.map_err(|why| Halt::Pause(format!("{why}; resume when it is back")))?;
+    let root = match asked.folder {
+        Some(folder) => open_folder(folder).await,
+        None => work.volume_root().await,
+    };
+    let root = root.map_err(Halt::Stuck)?;
     let (opened, away) = work.open_sources(|copy| asked.wants(copy)).await;
+    if opened.is_empty() && !away.is_empty() {
+        return Err(Halt::Stuck(format!("there is no copy to restore from: {}", away.join("; "))));
+    }
     let (places, sources) = opened.into_iter().unzip();
     let segment = Segment { work, asked, target: Sink::new(root), places, sources, away };
     let mut tx = work.core.db.read().await?;
@@ -199,7 +204,7 @@ impl Segment<'_> {
         job.bytes.done += done.bytes;
         work.commit(tx, &job).await?;
         match &report.fatal {
-            Some(fault) => Err(Halt::Pause(format!("nothing more can be written: {fault}"))),
+            Some(fault) => Err(Halt::Stuck(format!("nothing more can be written: {fault}"))),
             None if verdicts.stopped => Err(Halt::Stopped),
             None => Ok(()),
         }

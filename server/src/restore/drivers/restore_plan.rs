@@ -34,13 +34,15 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
         return Err(Halt::Fail("its request is not a restore".into()));
     };
     let root = match asked.folder {
-        Some(folder) => open_folder(folder).await.map_err(Halt::Fail)?,
-        None => work.volume_root().await.map_err(Halt::Fail)?,
+        Some(folder) => open_folder(folder).await.map_err(Halt::Stuck)?,
+        None => work.volume_root().await.map_err(Halt::Stuck)?,
     };
     let (sources, away) = work.open_sources(|copy| asked.wants(copy)).await;
     if sources.is_empty() {
-        let why = if away.is_empty() { "the volume has no copy".to_owned() } else { away.join("; ") };
-        return Err(Halt::Fail(format!("there is no copy to restore from: {why}")));
+        if away.is_empty() {
+            return Err(Halt::Fail("there is no copy to restore from: the volume has no copy".into()));
+        }
+        return Err(Halt::Stuck(format!("there is no copy to restore from: {}", away.join("; "))));
     }
     if !work.job.dry_run {
         work.sweep(root.clone());

@@ -11,6 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use salvor_domain::ids::JobId;
 use salvor_domain::job::{ByteCounts, FileCounts, JobKind, JobRequest, JobState, Plan};
 use salvor_domain::limits::JobLimits;
+use salvor_domain::stuck::{LONGEST_WAIT, Stuck};
 use sqlx::AssertSqlSafe;
 use sqlx::types::Json;
 
@@ -40,6 +41,8 @@ pub struct Job {
     pub bytes: ByteCounts,
     /// What it keeps within, as was said last; changed by [`set_limits`] alone.
     pub limits: JobLimits,
+    /// What holds it up, or did until it was tried again just now.
+    pub stuck: Option<Stuck>,
 }
 
 impl Job {
@@ -59,6 +62,8 @@ impl Job {
             self.stop_clock(now);
         }
         self.finished_at = state.ended_at();
+        let waits_for_a_person = !state.is_active() && state.tries_again_at().is_none();
+        self.stuck = self.stuck.filter(|_| !waits_for_a_person);
         self.state = state;
         self
     }
@@ -126,7 +131,7 @@ pub async fn save(tx: &mut Tx, job: &Job) -> sqlx::Result<()> {
         tx,
         "UPDATE jobs SET state = $2, state_facts = $3, approved = $4, started_at = $5, finished_at = $6, active_seconds = $7, \
          active_since = $8, plan = $9, files_total = $10, files_done = $11, files_failed = $12, files_skipped = $13, \
-         bytes_total = $14, bytes_done = $15 WHERE id = $1",
+         bytes_total = $14, bytes_done = $15, tries_again_at = $16, stuck = $17 WHERE id = $1",
         job.id.to_string(),
         job.state.word(),
         Json(&job.state),
@@ -142,8 +147,21 @@ pub async fn save(tx: &mut Tx, job: &Job) -> sqlx::Result<()> {
         to_sql(job.files.skipped),
         to_sql(job.bytes.total),
         to_sql(job.bytes.done),
+        job.state.tries_again_at(),
+        job.stuck.as_ref().map(Json),
     )
     .map(drop)
+}
+
+/// The stuck jobs, all or one alone, whose next try is due at `now`. One that lies too far ahead was set by a clock that has
+/// gone backwards since.
+pub async fn due(tx: &mut Tx, now: DateTime<Utc>, only: Option<JobId>) -> sqlx::Result<Vec<JobId>> {
+    let sql = "SELECT id FROM jobs WHERE (tries_again_at <= $1 OR tries_again_at > $2) AND ($3 = '' OR id = $3) \
+               ORDER BY tries_again_at";
+    let only = only.map(|job| job.to_string()).unwrap_or_default();
+    let rows = fetch_all!(tx, (String,), sql, now, now + LONGEST_WAIT, only)?;
+    let parsed = |(id,): (String,)| id.parse().map_err(|why| bad_row("jobs", "id", &id, why));
+    rows.into_iter().map(parsed).collect()
 }
 
 /// Newest first.
@@ -198,6 +216,7 @@ struct Row {
     bytes_total: i64,
     bytes_done: i64,
     limits: Option<Json<JobLimits>>,
+    stuck: Option<Json<Stuck>>,
 }
 
 impl TryFrom<Row> for Job {
@@ -227,6 +246,7 @@ impl TryFrom<Row> for Job {
             },
             bytes: ByteCounts { total: from_sql(row.bytes_total), done: from_sql(row.bytes_done) },
             limits: row.limits.map(|Json(limits)| limits).unwrap_or_default(),
+            stuck: row.stuck.map(|Json(stuck)| stuck),
         })
     }
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use salvor_domain::ids::JobId;
 use salvor_domain::path::FilePath;
 use salvor_domain::progress::Amount;
-use salvor_domain::segment::SegmentState;
+use salvor_domain::segment::{LEASE, SegmentState};
 use sqlx::AssertSqlSafe;
 
 use super::{from_sql, to_sql};
@@ -136,11 +136,13 @@ pub struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// The condition on a row of `segments`: nobody holds it and its job wants it done. Binds `$1` and `$2`.
+    /// The condition on a row of `segments`: nobody holds it and its job wants it done. Binds `$1` to `$3`. A lease that ends
+    /// later than one taken now was taken before the clock went backwards: a living holder would have renewed it.
     fn condition(&self) -> String {
         let volumes: Vec<String> = self.volumes.iter().map(i64::to_string).collect();
         format!(
-            "(segments.state = 'waiting' OR (segments.state = 'leased' AND segments.lease_until <= $1)) \
+            "(segments.state = 'waiting' OR (segments.state = 'leased' \
+             AND (segments.lease_until <= $1 OR segments.lease_until > $3))) \
              AND ((jobs.state = 'planning' AND segments.kind = 'plan') \
              OR (jobs.state = 'running' AND segments.kind = 'work')) \
              AND jobs.volume_id IN ({}) AND ($2 = '' OR segments.job_id = $2)",
@@ -161,7 +163,7 @@ pub async fn waiting(tx: &mut Tx, search: Search<'_>) -> sqlx::Result<Vec<Waitin
          GROUP BY jobs.volume_id, segments.source_bit ORDER BY jobs.volume_id, segments.source_bit",
         search.condition()
     ));
-    let rows = fetch_all!(tx, (i64, Option<i64>, i64), sql, search.now, search.only())?;
+    let rows = fetch_all!(tx, (i64, Option<i64>, i64), sql, search.now, search.only(), search.now + LEASE)?;
     rows.into_iter()
         .map(|(volume_id, bit, best_rank)| {
             Ok(Waiting { lane: Lane::of(volume_id, stored_bit(volume_id, bit)?), best_rank })
@@ -183,7 +185,7 @@ pub async fn candidate(tx: &mut Tx, search: Search<'_>, lane: Lane) -> sqlx::Res
          ORDER BY segments.rank, segments.job_id, segments.id LIMIT 1)",
         search.condition()
     ));
-    fetch_optional!(tx, SegmentRow, sql, search.now, search.only())?.map(Segment::try_from).transpose()
+    fetch_optional!(tx, SegmentRow, sql, search.now, search.only(), search.now + LEASE)?.map(Segment::try_from).transpose()
 }
 
 /// Reads a segment to change it.

@@ -1,0 +1,257 @@
+//! The database goes away, or was never there when `salvor serve` started: the real program beside a PostgreSQL of the test's own.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::{noise, run};
+use crate::jobs::tree;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn serve_starts_without_its_database_and_goes_on_with_it() {
+    let Some(mut house) = House::new() else { return };
+    house.database.start();
+    let server = house.serve();
+    house.until("/readyz", |status, _| status == 200);
+    // Facts that a restart can show.
+    until(|| house.folder.path().join("data/status/view.json").exists());
+    let (status, token, _) = house.salvor(&["token", "create", "test", "--role", "operator"]);
+    assert_eq!(status, Some(0));
+    drop(server);
+
+    house.database.stop();
+    let _server = house.serve();
+    let (_, page) = house.until("/", |status, _| status == 200);
+    assert!(page.contains("As of"), "{page}");
+    let (status, why) = house.get("/readyz", None);
+    assert!(status == 503 && why.contains("database is away"), "{status} {why}");
+    assert_eq!(house.get("/healthz", None).0, 200);
+    let asked = Instant::now();
+    let (status, why) = house.get("/api/v1/jobs", Some(token.trim()));
+    assert!(status == 503 && why.contains("database is away"), "{status} {why}");
+    assert!(asked.elapsed() < Duration::from_secs(5), "nobody waits for it");
+
+    house.database.start();
+    house.until("/readyz", |status, _| status == 200);
+    assert_eq!(house.get("/api/v1/jobs", Some(token.trim())).0, 200);
+}
+
+#[test]
+fn a_restore_goes_on_after_its_database_was_away() {
+    let Some(mut house) = House::new() else { return };
+    house.database.start();
+    for number in 0..4_000 {
+        house.write(&format!("site {}/{number}.jpg", number % 20), &noise(number, 1_000 + number));
+    }
+    assert_eq!(house.salvor(&["protect", "uploads"]).0, Some(0));
+    let before = house.files();
+    for site in 0..20 {
+        std::fs::remove_dir_all(house.folder.path().join(format!("files/site {site}"))).unwrap();
+    }
+    let _server = house.serve();
+    house.until("/readyz", |status, _| status == 200);
+    let (_, id, said) = house.salvor(&["restore", "uploads", "--detach"]);
+    let id = id.trim().to_owned();
+    assert!(!id.is_empty(), "{said}");
+    until(|| !house.files().is_empty());
+    house.database.stop();
+    house.until("/readyz", |status, _| status == 503);
+    house.database.start();
+    until(|| {
+        let (_, report, _) = house.salvor(&["job", "show", &id, "--json"]);
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        assert_eq!(report["files"]["failed"], 0, "{report}");
+        report["state"] == "finished"
+    });
+    assert!(house.files() == before);
+}
+
+fn until(what: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !what() {
+        assert!(Instant::now() < deadline, "it did not come to pass");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A volume with a copy, a database server, and the program.
+struct House {
+    folder: tempfile::TempDir,
+    database: Postgres,
+    port: u16,
+}
+
+/// Ends with the test.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It is told to stop as an operator would; what hangs is killed.
+        run(Command::new("kill").arg(self.0.id().to_string()));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.0.try_wait().is_ok_and(|ended| ended.is_none()) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl House {
+    fn new() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Postgres::new()?;
+        for name in ["files", "copy"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let port = free_port();
+        let config = format!(
+            "[server]\ndata_dir = \"data\"\nlisten = \"127.0.0.1:{port}\"\ndatabase_url = \"{}\"\n\
+             [[volume]]\nname = \"uploads\"\npath = \"files\"\n\
+             [[volume.copy]]\nname = \"copy\"\nkind = \"fs\"\nplacement = \"onsite\"\npath = \"copy\"\n",
+            database.url()
+        );
+        std::fs::write(folder.path().join("salvor.toml"), config).unwrap();
+        Some(Self { folder, database, port })
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_salvor"));
+        command.arg("--config").arg(self.folder.path().join("salvor.toml")).args(args).stdin(Stdio::null());
+        command
+    }
+
+    fn serve(&self) -> Server {
+        Server(self.command(&["serve"]).env("SALVOR_LOG", "error").stdout(Stdio::null()).spawn().unwrap())
+    }
+
+    /// Exit code, stdout, stderr.
+    fn salvor(&self, args: &[&str]) -> (Option<i32>, String, String) {
+        let output = self.command(args).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    }
+
+    fn write(&self, path: &str, bytes: &[u8]) {
+        let path = self.folder.path().join("files").join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+
+    fn files(&self) -> std::collections::BTreeMap<PathBuf, (Vec<u8>, i64, i64, u32)> {
+        crate::jobs::without_own(tree(&self.folder.path().join("files")))
+    }
+
+    /// Status and text of an answer; 0 when nobody answers.
+    fn get(&self, path: &str, token: Option<&str>) -> (u16, String) {
+        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) else { return (0, String::new()) };
+        let token = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{token}\r\n");
+        let mut answer = Vec::new();
+        let read = stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_end(&mut answer));
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let status = answer.split(' ').nth(1).and_then(|word| word.parse().ok());
+        (read.ok().and(status).unwrap_or(0), answer)
+    }
+
+    fn until(&self, path: &str, what: impl Fn(u16, &str) -> bool) -> (u16, String) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (status, text) = self.get(path, None);
+            if what(status, &text) {
+                return (status, text);
+            }
+            assert!(Instant::now() < deadline, "{path}: {status} {text}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A server of the test's own, which it stops and starts. PostgreSQL refuses to run as root: it then runs as `postgres`.
+struct Postgres {
+    folder: tempfile::TempDir,
+    programs: PathBuf,
+    port: u16,
+    is_root: bool,
+}
+
+impl Postgres {
+    fn new() -> Option<Self> {
+        let Some(programs) = newest_programs() else {
+            eprintln!("skipped: PostgreSQL's programs are not below /usr/lib/postgresql");
+            return None;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let is_root = rustix::process::geteuid().is_root();
+        if is_root {
+            assert!(run(Command::new("chown").arg("postgres").arg(folder.path())));
+        }
+        let server = Self { folder, programs, port: free_port(), is_root };
+        let options = ["-U", "salvor", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "-D"];
+        assert!(run(server.owner("initdb").args(options).arg(server.data())));
+        Some(server)
+    }
+
+    fn url(&self) -> String {
+        format!("postgres://salvor@127.0.0.1:{}/postgres", self.port)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn owner(&self, program: &str) -> Command {
+        let program = self.programs.join(program);
+        let mut command = Command::new(if self.is_root { "runuser".into() } else { program.clone() });
+        if self.is_root {
+            command.args(["-u", "postgres", "--"]).arg(program);
+        }
+        command.current_dir(self.folder.path());
+        command
+    }
+
+    fn start(&mut self) {
+        let options = format!(
+            "-p {} -c listen_addresses=127.0.0.1 -c fsync=off -c unix_socket_directories={}",
+            self.port,
+            self.folder.path().display()
+        );
+        let log = self.folder.path().join("log");
+        let mut start = self.owner("pg_ctl");
+        start
+            .arg("-D")
+            .arg(self.data())
+            .arg("-l")
+            .arg(&log)
+            .args(["-o", &options, "-w", "-t", "30", "start"]);
+        start.stdout(Stdio::null()).stderr(Stdio::null());
+        assert!(start.status().unwrap().success(), "{}", std::fs::read_to_string(log).unwrap_or_default());
+    }
+
+    /// As a power cut would.
+    fn stop(&mut self) {
+        assert!(run(self.owner("pg_ctl").arg("-D").arg(self.data()).args(["-m", "immediate", "-w", "stop"])));
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // Stopped already, perhaps.
+        run(self.owner("pg_ctl").arg("-D").arg(self.data()).args(["-m", "immediate", "-w", "stop"]));
+    }
+}
+
+fn newest_programs() -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?.filter_map(Result::ok);
+    let number = |name: &std::ffi::OsStr| name.to_str().and_then(|name| name.parse::<u32>().ok());
+    let newest = versions.filter_map(|entry| Some((number(&entry.file_name())?, entry.path()))).max()?;
+    Some(newest.1.join("bin"))
+}

@@ -1,0 +1,132 @@
+//! Faults of what is around Salvor, each on purpose: disks, copies, the database. Every one ends in the right state with the right
+//! words, and the job goes on by itself when the cause is gone.
+//!
+//! Where a fault takes a privilege that is missing (mounts) or a program that is not there, the test says so and passes.
+
+mod database;
+mod disk;
+mod places;
+mod program;
+mod target;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use chrono::TimeDelta;
+use salvor::events;
+use salvor::restore::Worker;
+use salvor_domain::event::EventKind;
+use salvor_domain::ids::JobId;
+use salvor_domain::job::JobReport;
+use tokio_util::sync::CancellationToken;
+
+use crate::jobs::until;
+use crate::support::TestApp;
+
+/// Files that a restore has to bring back: enough for two segments.
+const FILES: usize = 1_500;
+
+fn fill(app: &TestApp) {
+    for number in 0..FILES {
+        app.write(format!("files/site {}/{number}.jpg", number % 20), &noise(number, 2_000 + number));
+    }
+}
+
+/// Bytes that differ from file to file.
+pub fn noise(seed: usize, len: usize) -> Vec<u8> {
+    (0..len).map(|at| ((at + 1) * (seed + 7) % 251) as u8).collect()
+}
+
+fn lose(app: &TestApp) {
+    for entry in std::fs::read_dir(app.path("files")).unwrap().map(Result::unwrap) {
+        if entry.file_name() != ".salvor" {
+            std::fs::remove_dir_all(entry.path()).unwrap();
+        }
+    }
+}
+
+/// A worker as `salvor serve` has it, while `story` runs.
+async fn with_worker<T>(app: &TestApp, story: impl Future<Output = T>) -> T {
+    let cancel = CancellationToken::new();
+    let working = Worker::run(app.core.clone(), cancel.clone());
+    let story = async {
+        let told = story.await;
+        cancel.cancel();
+        told
+    };
+    tokio::join!(working, story).1
+}
+
+/// Waits until Salvor itself has paused the job, with a time for the next try.
+async fn stuck(app: &TestApp, id: JobId) -> JobReport {
+    until(app, id, |report| report.state == "paused" && report.tries_again_at.is_some()).await
+}
+
+/// Lets the next `tries` come to pass, each in vain.
+async fn in_vain(app: &TestApp, id: JobId, tries: usize) {
+    for _ in 0..tries {
+        let before = stuck(app, id).await.tries_again_at;
+        app.advance(TimeDelta::seconds(61));
+        until(app, id, |report| report.tries_again_at.is_some() && report.tries_again_at != before).await;
+    }
+}
+
+/// The cause is gone: nobody says a word, and the job comes to its end.
+async fn goes_on(app: &TestApp, id: JobId) -> JobReport {
+    app.advance(TimeDelta::seconds(61));
+    until(app, id, |report| report.state == "finished").await
+}
+
+/// The job's log says that it was stuck and that it went on, each once, however often it was tried.
+async fn told_once(app: &TestApp, id: JobId) {
+    let mut tx = app.core.db.read().await.unwrap();
+    let log = events::about(&mut tx, &id.to_string(), 100).await.unwrap();
+    let count = |kind| log.iter().filter(|event| event.kind == kind).count();
+    assert_eq!((count(EventKind::JobPaused), count(EventKind::JobResumed)), (1, 1), "{log:#?}");
+}
+
+/// A small ext4 of its own in a file on this machine, mounted for one test; `None` where the privilege is missing.
+pub struct Disk {
+    at: PathBuf,
+    _image: tempfile::TempDir,
+}
+
+impl Disk {
+    pub fn mount(at: PathBuf, megabytes: u64) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("image");
+        std::fs::File::create(&image).unwrap().set_len(megabytes << 20).unwrap();
+        let make = ["-q", "-F", "-m", "0", "-O", "^has_journal", "-E", "lazy_itable_init=1"];
+        if !run(Command::new("mkfs.ext4").args(make).arg(&image))
+            || !run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&at))
+        {
+            eprintln!("skipped: a small ext4 cannot be made and mounted here (it takes root and mkfs.ext4)");
+            return None;
+        }
+        std::fs::remove_dir(at.join("lost+found")).unwrap();
+        Some(Self { at, _image: folder })
+    }
+
+    pub fn remount(&self, option: &str) {
+        assert!(run(Command::new("mount").args(["-o", &format!("remount,{option}")]).arg(&self.at)));
+    }
+
+    pub fn unmount(&self) {
+        assert!(run(Command::new("umount").arg("-l").arg(&self.at)));
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.at
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // A test that failed may still hold files open: detach. It may be unmounted already.
+        run(Command::new("umount").arg("-l").arg(&self.at));
+    }
+}
+
+fn run(command: &mut Command) -> bool {
+    command.output().is_ok_and(|output| output.status.success())
+}

@@ -1,0 +1,114 @@
+//! An empty volume is not a lost volume, and an empty copy holds what it held: a disk that is not mounted is told from both.
+
+use salvor::volumes::service as volumes;
+use salvor_domain::account::{Actor, Role};
+use serde_json::json;
+
+use super::{Disk, FILES, fill, goes_on, lose, stuck, told_once, with_worker};
+use crate::jobs::{check, ended, job, protect, restore, run, start, tree, without_own};
+use crate::support::TestApp;
+
+/// What an unmount leaves: an empty folder of the same name.
+fn unmount(app: &TestApp, folder: &str) {
+    std::fs::rename(app.path(folder), app.path("away")).unwrap();
+    std::fs::create_dir(app.path(folder)).unwrap();
+}
+
+fn mount(app: &TestApp, folder: &str) {
+    std::fs::remove_dir(app.path(folder)).unwrap();
+    std::fs::rename(app.path("away"), app.path(folder)).unwrap();
+}
+
+on_both_engines! {
+    async fn a_volume_that_is_not_mounted_is_neither_lost_nor_filled(app: &TestApp) {
+        fill(app);
+        run(app, protect()).await;
+        let before = without_own(tree(&app.path("files")));
+        unmount(app, "files");
+        let ids = [start(app, job(check(false))).await, start(app, job(restore())).await];
+        with_worker(app, async {
+            for id in ids {
+                let report = stuck(app, id).await;
+                let reason = report.reason.clone().unwrap();
+                assert!(reason.contains("is its disk mounted") && reason.contains("--replaced"), "{report:#?}");
+                assert_eq!((report.findings.total(), report.files.failed, report.exit_code()), (0, 0, 3));
+            }
+            assert!(tree(&app.path("files")).is_empty(), "the mount point stays empty");
+            mount(app, "files");
+            for id in ids {
+                assert_eq!(goes_on(app, id).await.exit_code(), 0);
+            }
+        })
+        .await;
+        for id in ids {
+            told_once(app, id).await;
+        }
+        assert!(without_own(tree(&app.path("files"))) == before);
+    }
+
+    async fn a_copy_that_is_not_mounted_is_not_blamed(app: &TestApp) {
+        fill(app);
+        run(app, protect()).await;
+        let before = without_own(tree(&app.path("files")));
+        lose(app);
+        unmount(app, "copies/local");
+        let report = run(app, restore()).await;
+        assert_eq!((report.exit_code(), report.sources["offsite"].files), (0, FILES as u64), "{report:#?}");
+        assert!(without_own(tree(&app.path("files"))) == before);
+        let view = volumes::volume(&app.core, "uploads").await.unwrap();
+        assert_eq!((view.copies[0].faults, view.copies[0].files), (0, FILES as u64), "it holds what it held");
+        // Nor is its mount point filled.
+        app.write("files/new.txt", b"new");
+        let id = start(app, job(protect())).await;
+        let report = ended(app, id).await;
+        assert!(report.reason.as_ref().unwrap().contains("--replaced local"), "{report:#?}");
+        assert!(tree(&app.path("copies/local")).is_empty());
+        mount(app, "copies/local");
+        with_worker(app, async { assert_eq!(goes_on(app, id).await.exit_code(), 0) }).await;
+    }
+
+    async fn a_new_disk_is_filled_when_somebody_says_so(app: &TestApp) {
+        fill(app);
+        run(app, protect()).await;
+        let before = without_own(tree(&app.path("files")));
+        // What is deleted by hand needs no word: the place is still known.
+        lose(app);
+        assert_eq!(run(app, restore()).await.files.done, FILES as u64);
+        let token = app.token(Role::Operator).await;
+        std::fs::remove_dir_all(app.path("files")).unwrap();
+        std::fs::create_dir(app.path("files")).unwrap();
+        assert_eq!(run(app, restore()).await.state, "paused");
+        let body = json!({ "kind": "restore", "volume": "uploads", "replaced": true });
+        let reply = app.post_as(&token, "/api/v1/jobs", body).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        let report = ended(app, reply.json()["job"].as_str().unwrap().parse().unwrap()).await;
+        assert_eq!((report.exit_code(), report.files.done), (0, FILES as u64), "{report:#?}");
+        assert!(without_own(tree(&app.path("files"))) == before);
+        // From now on the new disk is the one that has to be there.
+        unmount(app, "files");
+        assert_eq!(run(app, restore()).await.state, "paused");
+        mount(app, "files");
+
+        std::fs::remove_dir_all(app.path("copies/local")).unwrap();
+        std::fs::create_dir(app.path("copies/local")).unwrap();
+        let refused = volumes::disk_replaced(&app.core, &Actor::salvor(), "uploads", Some("tape")).await;
+        assert!(refused.unwrap_err().to_string().contains("tape"));
+        volumes::disk_replaced(&app.core, &Actor::salvor(), "uploads", Some("local")).await.unwrap();
+        app.write("files/new.txt", b"new");
+        assert_eq!(run(app, protect()).await.exit_code(), 0);
+        assert!(app.path("copies/local/new.txt").exists() && app.path("copies/local/.salvor/copy-id").exists());
+    }
+
+    async fn a_volume_with_strangers_files_on_another_file_system_is_refused(app: &TestApp) {
+        let Some(disk) = Disk::mount(app.path("files"), 16) else { return };
+        fill(app);
+        run(app, protect()).await;
+        disk.unmount();
+        // Somebody's program went on writing into the mount point.
+        app.write("files/cache/x", b"x");
+        let report = run(app, restore()).await;
+        let reason = report.reason.clone().unwrap();
+        assert!(reason.contains("another file system"), "{report:#?}");
+        assert_eq!(tree(&app.path("files")).len(), 1);
+    }
+}

@@ -1,0 +1,95 @@
+//! Faults of the places as wholes: a volume or its copies that are away for a while.
+
+use salvor::volumes::service as volumes;
+
+use super::{FILES, fill, goes_on, in_vain, lose, stuck, told_once, with_worker};
+use crate::jobs::{check, job, protect, restore, run, start, tree, without_own};
+
+on_both_engines! {
+    async fn a_volume_that_is_away_holds_its_jobs_up(app: &TestApp) {
+        fill(app);
+        run(app, protect()).await;
+        let before = without_own(tree(&app.path("files")));
+        lose(app);
+        let ids = [start(app, job(restore())).await, start(app, job(check(true))).await];
+        std::fs::rename(app.path("files"), app.path("away")).unwrap();
+        with_worker(app, async {
+            for id in ids {
+                let report = stuck(app, id).await;
+                assert!(report.reason.as_ref().unwrap().contains("does not exist"), "{report:#?}");
+                assert_eq!((report.findings.missing, report.files.failed), (0, 0), "{report:#?}");
+            }
+            in_vain(app, ids[0], 2).await;
+            std::fs::rename(app.path("away"), app.path("files")).unwrap();
+            assert_eq!(goes_on(app, ids[0]).await.exit_code(), 0);
+            goes_on(app, ids[1]).await;
+        })
+        .await;
+        for id in ids {
+            told_once(app, id).await;
+        }
+        assert!(without_own(tree(&app.path("files"))) == before);
+    }
+
+    async fn when_all_copies_are_away_a_restore_waits_for_one(app: &TestApp) {
+        fill(app);
+        run(app, protect()).await;
+        let before = without_own(tree(&app.path("files")));
+        lose(app);
+        let id = start(app, job(restore())).await;
+        std::fs::rename(app.path("copies"), app.path("away")).unwrap();
+        with_worker(app, async {
+            let report = stuck(app, id).await;
+            let reason = report.reason.clone().unwrap();
+            assert!(reason.contains("local") && reason.contains("offsite"), "{report:#?}");
+            in_vain(app, id, 2).await;
+            std::fs::rename(app.path("away"), app.path("copies")).unwrap();
+            let report = goes_on(app, id).await;
+            assert_eq!((report.exit_code(), report.files.done), (0, FILES as u64), "{report:#?}");
+        })
+        .await;
+        told_once(app, id).await;
+        assert!(without_own(tree(&app.path("files"))) == before);
+        let view = volumes::volume(&app.core, "uploads").await.unwrap();
+        assert!(view.copies.iter().all(|copy| copy.faults == 0), "a copy that is away has lost nothing");
+    }
+
+    async fn when_all_copies_vanish_in_mid_restore_it_waits_for_one(app: &TestApp) {
+        fill(app);
+        run(app, protect()).await;
+        let before = without_own(tree(&app.path("files")));
+        lose(app);
+        let id = start(app, job(restore())).await;
+        with_worker(app, async {
+            crate::jobs::until(app, id, |report| report.plan.is_some()).await;
+            std::fs::rename(app.path("copies"), app.path("away")).unwrap();
+            let report =
+                crate::jobs::until(app, id, |report| report.tries_again_at.is_some() || report.state == "finished").await;
+            std::fs::rename(app.path("away"), app.path("copies")).unwrap();
+            assert_eq!(report.files.failed, 0, "nothing is lost: {report:#?}");
+            let report = if report.state == "finished" { report } else { goes_on(app, id).await };
+            assert_eq!((report.exit_code(), report.files.done), (0, FILES as u64), "{report:#?}");
+        })
+        .await;
+        assert!(without_own(tree(&app.path("files"))) == before);
+        let view = volumes::volume(&app.core, "uploads").await.unwrap();
+        assert!(view.copies.iter().all(|copy| copy.faults == 0), "a copy that is away has lost nothing");
+    }
+
+    async fn a_copy_that_is_away_holds_protect_up(app: &TestApp) {
+        fill(app);
+        let id = start(app, job(protect())).await;
+        std::fs::rename(app.path("copies/offsite"), app.path("away")).unwrap();
+        with_worker(app, async {
+            let report = stuck(app, id).await;
+            assert!(report.reason.as_ref().unwrap().contains("offsite"), "{report:#?}");
+            in_vain(app, id, 1).await;
+            std::fs::rename(app.path("away"), app.path("copies/offsite")).unwrap();
+            let report = goes_on(app, id).await;
+            assert_eq!((report.exit_code(), report.files.done), (0, FILES as u64), "{report:#?}");
+        })
+        .await;
+        told_once(app, id).await;
+        assert!(without_own(tree(&app.path("copies/offsite"))) == without_own(tree(&app.path("files"))));
+    }
+}
