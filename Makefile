@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run build test quick end2end dev bench fmt lint clean setup setup-test site binaries
+.PHONY: help run build test soak quick end2end dev bench fmt lint clean setup setup-test site binaries
 
 cargo := .ci/cargo
 target := $(or $(CARGO_TARGET_DIR),target)
@@ -27,6 +27,9 @@ test: setup-test lint site ## everything: lints, licences, tests on SQLite and P
 	@if $(cargo) nextest --version >/dev/null 2>&1; then tests=(nextest run); else tests=(test); fi; \
 	  .ci/postgres $(cargo) "$${tests[@]}" --locked --no-fail-fast
 	@$(MAKE) binaries playwright
+
+soak: setup-test ## kills the program a thousand times in the midst of its jobs (SALVOR_TEST_KILLS, SALVOR_TEST_SEED)
+	@SALVOR_TEST_KILLS=$${SALVOR_TEST_KILLS:-1000} $(cargo) test --locked --package salvor --test it crash:: -- --nocapture
 
 quick: setup ## the loop of a minute: format, clippy, and the tests on SQLite alone
 	@$(cargo) fmt --all --check

@@ -42,13 +42,7 @@ impl Core {
             Some(url) => Db::open_postgres(url).await?,
             None => Db::open_sqlite(&config.server.data_dir.join("salvor.db")).await?,
         };
-        let core = Self {
-            config: Arc::new(config),
-            db,
-            clock,
-            copies: Copies::default(),
-            nudge: Arc::new(Notify::new()),
-        };
+        let core = Self::with(config, db, clock);
         crate::volumes::service::register(&core).await?;
         Ok(core)
     }
@@ -59,7 +53,7 @@ impl Core {
         let Some(url) = &config.server.database_url else { return Self::open(config, clock).await };
         make_private_folder(&config.server.data_dir)?;
         let db = Db::postgres_later(url)?;
-        let core = Self { config: Arc::new(config), db, clock, nudge: Arc::new(Notify::new()) };
+        let core = Self::with(config, db, clock);
         match core.bring_up().await {
             Err(StartError::Open(why)) if why.may_pass() => {
                 tracing::error!("{why}; Salvor goes on without its database, and with it when it is there");
@@ -68,6 +62,11 @@ impl Core {
             Err(other) => Err(other),
             Ok(()) => Ok(core),
         }
+    }
+
+    fn with(config: Config, db: Db, clock: Clock) -> Self {
+        let (copies, nudge) = (Copies::default(), Arc::new(Notify::new()));
+        Self { config: Arc::new(config), db, clock, copies, nudge }
     }
 
     /// Reaches the database and brings it up to date.
