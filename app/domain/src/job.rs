@@ -4,8 +4,8 @@
 //!               plan ready             approve
 //!   planning ───────────────▶ planned ─────────▶ running ──── all segments done ───▶ finished
 //!     │  │       (approved beforehand: straight to running)     │  ▲                     │
-//!     │  └───────────── pause ──▶ paused ◀────── pause ─────────┘  │                     │
-//!     │                             └────────── resume ────────────┘◀─── retry ──────────┤
+//!     │  └────── pause, stick ──▶ paused ◀── pause, stick ──────┘  │                     │
+//!     │                             └──── resume, try again ───────┘◀─── retry ──────────┤
 //!     └──▶ failed (it could not run, with the reason)   cancelled ────────── retry ──────┘
 //! ```
 //! `failed` can be entered from planning and running, `cancelled` from everything that has not ended. A job that Salvor itself

@@ -115,6 +115,8 @@ struct Verdicts<'r> {
     findings: Vec<NewFinding>,
     notes: Vec<(&'static str, String)>,
     stopped: bool,
+    /// Files wait because every copy is out of reach.
+    copies_away: bool,
 }
 
 impl Segment<'_> {
@@ -205,6 +207,7 @@ impl Segment<'_> {
         work.commit(tx, &job).await?;
         match &report.fatal {
             Some(fault) => Err(Halt::Stuck(format!("nothing more can be written: {fault}"))),
+            None if verdicts.copies_away => Err(Halt::Stuck("every copy is out of reach".into())),
             None if verdicts.stopped => Err(Halt::Stopped),
             None => Ok(()),
         }
@@ -244,6 +247,8 @@ impl Segment<'_> {
                 }
                 // What stops all files stops the job: they wait until it goes on.
                 RestoreResult::Failed { .. } if report.fatal.is_some() => verdicts.stopped = true,
+                // Nor is a file lost because no copy can be reached now.
+                RestoreResult::Failed { .. } if are_away(&outcome.copy_faults) => verdicts.copies_away = true,
                 RestoreResult::Failed { reason } => verdicts.fail(path, reason.clone()),
                 RestoreResult::InNoCopy => {
                     let reason = match self.away.as_slice() {
@@ -314,6 +319,10 @@ impl Segment<'_> {
     fn copy(&self, source: usize) -> &Copy {
         &self.work.place.copies[self.places[source]]
     }
+}
+
+fn are_away(faults: &[CopyFault]) -> bool {
+    !faults.is_empty() && faults.iter().all(|fault| fault.kind == CopyFaultKind::Gone)
 }
 
 impl<'r> Verdicts<'r> {
