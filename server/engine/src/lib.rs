@@ -16,8 +16,8 @@ mod crew;
 mod fault;
 mod hash;
 mod limit;
-mod probe;
 mod mark;
+mod probe;
 mod protect;
 mod resolve;
 mod restore;
@@ -35,8 +35,8 @@ pub use control::{Control, Progress, Stop, Stopped};
 pub use fault::{EngineError, ReadFault, SourceFault, WriteFault, WriteFaultKind, bytes_for_people};
 pub use hash::{Buffer, Hashed, hash_file};
 pub use limit::RateLimit;
-pub use probe::LatencyProbe;
 pub use mark::MarkKind;
+pub use probe::LatencyProbe;
 pub use protect::{
     CopyResult, CopyTarget, Known, ProtectItem, ProtectOptions, ProtectOutcome, ProtectReport, ProtectResult,
     protect_batch,

@@ -185,7 +185,9 @@ pub async fn candidate(tx: &mut Tx, search: Search<'_>, lane: Lane) -> sqlx::Res
          ORDER BY segments.rank, segments.job_id, segments.id LIMIT 1)",
         search.condition()
     ));
-    fetch_optional!(tx, SegmentRow, sql, search.now, search.only(), search.now + LEASE)?.map(Segment::try_from).transpose()
+    fetch_optional!(tx, SegmentRow, sql, search.now, search.only(), search.now + LEASE)?
+        .map(Segment::try_from)
+        .transpose()
 }
 
 /// Reads a segment to change it.
