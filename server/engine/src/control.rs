@@ -5,6 +5,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// How long a sleeping thread sleeps at most before it looks at its flag again.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The stop flag of one job.
 #[derive(Debug, Clone, Default)]
@@ -50,6 +54,16 @@ impl Control {
 
     pub fn check(&self) -> Result<(), Stopped> {
         if self.stop().is_some() { Err(Stopped) } else { Ok(()) }
+    }
+
+    /// Sleeps so long, or until it is told to stop.
+    pub(crate) fn sleep(&self, mut time: Duration) -> Result<(), Stopped> {
+        while !time.is_zero() {
+            self.check()?;
+            std::thread::sleep(time.min(LOOK));
+            time = time.saturating_sub(LOOK);
+        }
+        self.check()
     }
 }
 

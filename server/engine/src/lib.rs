@@ -6,7 +6,7 @@
 //! What must always hold:
 //! - every access goes through a [`Root`], which resolves beneath one folder and follows no symbolic link (I6);
 //! - a file becomes visible whole, verified and without overwriting another one (I3): see [`Sink`];
-//! - nothing is reported as written before a barrier has made it durable (I2): see [`restore_batch`], [`protect_batch`];
+//! - nothing is reported as written before a barrier has made it durable (I2): see [`restore_stream`], [`protect_batch`];
 //! - a copy whose bytes do not match is refused and named, and the next one is tried (I5);
 //! - what could not be read is said to be unreadable, never missing and never good (I10).
 
@@ -42,8 +42,8 @@ pub use protect::{
     protect_batch,
 };
 pub use restore::{
-    CopyFault, CopyFaultKind, RestoreItem, RestoreOptions, RestoreOutcome, RestoreReport, RestoreResult,
-    SourceHandle, restore_batch,
+    CopyFault, CopyFaultKind, Gate, RestoreEnd, RestoreItem, RestoreOptions, RestoreOutcome, RestoreReport,
+    RestoreResult, SourceHandle, restore_batch, restore_stream,
 };
 pub use root::{Kind, Listed, Root, Space, Stat};
 pub use sink::{Attrs, Draft, Label, Quarantined, Sealed, Sink};

@@ -219,7 +219,10 @@ impl Root {
     pub fn barrier(&self) -> Result<(), WriteFault> {
         let fault = |errno| self.write_fault(None, errno);
         fs::syncfs(&self.handle).map_err(fault)?;
-        self.mounts().iter().try_for_each(|(_, handle)| fs::syncfs(handle)).map_err(fault)
+        // Writers go on meanwhile, and may come upon further mounts.
+        let mounts: Result<Vec<OwnedFd>, _> =
+            self.mounts().iter().map(|(_, handle)| rustix::io::dup(handle)).collect();
+        mounts.map_err(fault)?.iter().try_for_each(fs::syncfs).map_err(fault)
     }
 }
 

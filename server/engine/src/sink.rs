@@ -37,12 +37,12 @@ pub struct Sink {
 
 #[derive(Debug)]
 struct Shared {
-    /// The user that new files belong to unless told otherwise.
-    user: (u32, u32),
     without_tmpfile: bool,
     link_by_proc: AtomicBool,
     serial: AtomicU64,
     random: u64,
+    #[cfg(test)]
+    barriers: AtomicU64,
 }
 
 /// What a file has besides its bytes. Owner and extended attributes are set where that is allowed.
@@ -80,19 +80,19 @@ pub enum Quarantined {
 
 impl Sink {
     pub fn new(root: Arc<Root>) -> Self {
-        let user = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         // Without /proc there is no way to name a nameless file that works for every user.
         let without_tmpfile = fs::stat("/proc/self/fd").is_err();
-        Self::with(root, user, without_tmpfile)
+        Self::with(root, without_tmpfile)
     }
 
-    fn with(root: Arc<Root>, user: (u32, u32), without_tmpfile: bool) -> Self {
+    fn with(root: Arc<Root>, without_tmpfile: bool) -> Self {
         let shared = Shared {
-            user,
             without_tmpfile,
             link_by_proc: AtomicBool::new(false),
             serial: AtomicU64::new(0),
             random: RandomState::new().build_hasher().finish(),
+            #[cfg(test)]
+            barriers: AtomicU64::new(0),
         };
         Self { root, shared: Arc::new(shared) }
     }
@@ -100,8 +100,7 @@ impl Sink {
     /// As on a file system that has no `O_TMPFILE`.
     #[cfg(test)]
     pub(crate) fn without_tmpfile(root: Arc<Root>) -> Self {
-        let Shared { user, .. } = *Self::new(Arc::clone(&root)).shared;
-        Self::with(root, user, true)
+        Self::with(root, true)
     }
 
     pub fn root(&self) -> &Arc<Root> {
@@ -110,12 +109,28 @@ impl Sink {
 
     /// Begins a file, making the folders it needs. Nothing is visible until it is linked; dropping it leaves nothing.
     pub fn draft(&self, path: &FilePath) -> Result<Draft, WriteFault> {
-        self.draft_raw(path).map_err(|errno| self.root.write_fault(Some(path), errno))
+        self.draft_as(path, None)
+    }
+
+    /// As [`Sink::draft`], with the mode that it will have where that is known: a file that is made with the right one need
+    /// not be changed.
+    pub(crate) fn draft_as(&self, path: &FilePath, mode: Option<u32>) -> Result<Draft, WriteFault> {
+        let mode = mode.map_or(0o600, |mode| mode & 0o777);
+        self.draft_raw(path, mode).map_err(|errno| self.root.write_fault(Some(path), errno))
     }
 
     /// Everything written so far is on the disks when this returns.
     pub fn barrier(&self) -> Result<(), WriteFault> {
-        self.root.barrier()
+        self.root.barrier()?;
+        #[cfg(test)]
+        self.shared.barriers.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// How many barriers have passed.
+    #[cfg(test)]
+    pub(crate) fn barriers(&self) -> u64 {
+        self.shared.barriers.load(Ordering::Relaxed)
     }
 
     /// Moves a file to `.salvor/quarantine/LABEL/PATH`, provided it is still the one that `seen` describes. It is never
@@ -203,15 +218,19 @@ impl Draft {
     }
 
     fn dress(&self, attrs: &Attrs) -> Result<(), Errno> {
+        let made = fs::fstat(&self.file)?;
         let owner = attrs.owner.unwrap_or((self.folder.uid, self.folder.gid));
-        if owner != self.sink.shared.user {
+        if owner != (made.st_uid, made.st_gid) {
             let (user, group) = (Uid::from_raw(owner.0), Gid::from_raw(owner.1));
             // Giving files away is root's privilege; a group of one's own is everybody's.
             if fs::fchown(&self.file, Some(user), Some(group)).is_err() {
                 let _ = fs::fchown(&self.file, None, Some(group));
             }
         }
-        fs::fchmod(&self.file, Mode::from_raw_mode(attrs.mode.unwrap_or(0o644) & 0o777))?;
+        let mode = attrs.mode.unwrap_or(0o644) & 0o777;
+        if made.st_mode & 0o7777 != mode {
+            fs::fchmod(&self.file, Mode::from_raw_mode(mode))?;
+        }
         xattr::set(&self.file, &attrs.xattrs);
         let at = Timespec {
             tv_sec: attrs.mtime_ns.div_euclid(1_000_000_000),
@@ -313,15 +332,15 @@ pub(crate) fn is_litter(name: &[u8]) -> bool {
 }
 
 impl Sink {
-    fn draft_raw(&self, path: &FilePath) -> Result<Draft, Errno> {
+    fn draft_raw(&self, path: &FilePath, mode: u32) -> Result<Draft, Errno> {
         let held = self.root.folder(path.parent());
-        let opened = held.and_then(|folder| self.open_draft(&folder).map(|opened| (folder, opened)));
+        let opened = held.and_then(|folder| self.open_draft(&folder, mode).map(|opened| (folder, opened)));
         let (folder, (file, name)) = match opened {
             // There is no such folder yet, or it was removed after its handle was opened.
             Err(Errno::NOENT) => {
                 self.root.forget(path.parent());
                 let folder = self.root.folder_made(path.parent())?;
-                let opened = self.open_draft(&folder)?;
+                let opened = self.open_draft(&folder, mode)?;
                 (folder, opened)
             }
             done => done?,
@@ -337,18 +356,18 @@ impl Sink {
         })
     }
 
-    fn open_draft(&self, folder: &Folder) -> Result<(File, Option<Vec<u8>>), Errno> {
-        let mode = Mode::from_raw_mode(0o600);
+    fn open_draft(&self, folder: &Folder, mode: u32) -> Result<(File, Option<Vec<u8>>), Errno> {
         if !self.shared.without_tmpfile {
             let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
-            match fs::openat(&folder.handle, ".", flags, mode) {
+            // Nobody sees it before it is linked, so its mode may be the last one.
+            match fs::openat(&folder.handle, ".", flags, Mode::from_raw_mode(mode)) {
                 Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS) => {}
                 done => return done.map(|file| (File::from(file), None)),
             }
         }
         let name = self.hidden_name();
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = fs::openat(&folder.handle, name.as_slice(), flags, mode)?;
+        let file = fs::openat(&folder.handle, name.as_slice(), flags, Mode::from_raw_mode(0o600))?;
         Ok((File::from(file), Some(name)))
     }
 

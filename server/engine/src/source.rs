@@ -7,6 +7,7 @@
 use std::io::Read;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::Arc;
+use std::time::Duration;
 
 use salvor_domain::path::{FilePath, shown};
 
@@ -51,6 +52,12 @@ pub trait Source: Send + Sync {
     /// has grown old. Answers at once.
     fn is_spent(&self) -> bool {
         false
+    }
+
+    /// How long it may be silent, while it is opened or read, before it is taken for hung. Longer than any time limit of
+    /// its own, and than a disk takes that tries a bad sector again and again.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(60)
     }
 
     /// Whether the copy as a whole can be reached: asked when a read failed. The default believes that it can.

@@ -14,7 +14,9 @@ use salvor_domain::account::Actor;
 use salvor_domain::event::EventKind;
 use salvor_domain::ids::{JobId, WorkerId};
 use salvor_domain::progress::Sample;
-use salvor_engine::{Control, Label, Progress, RateLimit, Root, Sink, SourceFault, SourceHandle};
+use salvor_engine::{
+    Control, Gate, Label, Progress, RateLimit, Root, Sink, Source, SourceFault, SourceHandle,
+};
 
 use crate::config::{CopyConfig, VolumeConfig};
 use crate::core::Core;
@@ -77,6 +79,8 @@ pub struct Place {
 pub struct Shared {
     /// The limits of copies and jobs, which all of this process keep within together.
     pub paces: Paces,
+    /// One for each copy, which bears so many readers of this process and no more.
+    gates: Mutex<HashMap<(String, String), Gate>>,
     /// How often something of a kind was noted in a job's log.
     noted: Mutex<HashMap<(JobId, String), usize>>,
     /// Batches of files that are being moved just now, by lane: lanes do not take time from each other.
@@ -87,6 +91,12 @@ impl Shared {
     fn busy(&self, lane: Lane) -> Arc<AtomicUsize> {
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         busy.entry(lane).or_default().clone()
+    }
+
+    fn gate(&self, volume: &str, copy: &CopyConfig, source: &dyn Source) -> Gate {
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        let gate = gates.entry((volume.to_owned(), copy.name.clone()));
+        gate.or_insert_with(|| Gate::new(source.parallel())).clone()
     }
 
     /// Whether this may be noted once more: `most` times for each job and kind of note.
@@ -199,7 +209,7 @@ impl Work {
             };
             match opened {
                 Ok(source) => {
-                    sources.push((index, SourceHandle { source, limit: self.limit(&copy.config) }));
+                    sources.push((index, self.handle(&copy.config, source)));
                 }
                 Err(SourceFault::Gone(why)) => {
                     away.push(format!("the copy \"{}\" is out of reach: {why}", copy.config.name));
@@ -208,6 +218,12 @@ impl Work {
             }
         }
         (sources, away)
+    }
+
+    /// The copy with what all who read it in this process share.
+    fn handle(&self, copy: &CopyConfig, source: Arc<dyn Source>) -> SourceHandle {
+        let gate = self.shared.gate(&self.place.config.name, copy, &*source);
+        SourceHandle { source, limit: self.limit(copy), gate }
     }
 
     /// A copy in a folder must be there and the one that it was; others look after that themselves.
