@@ -67,7 +67,8 @@ impl Control {
     }
 }
 
-/// What a job has done so far. Bytes grow while they move, not only when their file is finished.
+/// What a job has done so far. Bytes grow while they move, not only when their file is finished. Whoever records what was
+/// done says so with [`Progress::settle`]; the rest is on its way.
 #[derive(Debug, Clone, Default)]
 pub struct Progress(Arc<Counts>);
 
@@ -75,6 +76,7 @@ pub struct Progress(Arc<Counts>);
 struct Counts {
     files: AtomicU64,
     bytes: AtomicU64,
+    settled: AtomicU64,
 }
 
 impl Progress {
@@ -97,6 +99,16 @@ impl Progress {
 
     pub fn add_bytes(&self, bytes: u64) {
         self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// So many bytes were recorded as done.
+    pub fn settle(&self, bytes: u64) {
+        self.0.settled.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that have moved and are not recorded yet; those of attempts that come to nothing are taken back.
+    pub fn moving(&self) -> u64 {
+        self.bytes().saturating_sub(self.0.settled.load(Ordering::Relaxed))
     }
 
     fn take_back(&self, bytes: u64) {
@@ -164,5 +176,10 @@ mod tests {
         tally.add(7);
         tally.keep();
         assert_eq!((progress.files(), progress.bytes()), (1, 7));
+        assert_eq!(progress.moving(), 7);
+        progress.settle(5);
+        assert_eq!((progress.moving(), progress.bytes()), (2, 7), "what is recorded is no longer on its way");
+        progress.settle(5);
+        assert_eq!(progress.moving(), 0, "never below nothing");
     }
 }

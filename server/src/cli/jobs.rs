@@ -234,7 +234,7 @@ fn bar() -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} files  {msg}") {
+    if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:30} {msg}") {
         bar.set_style(style);
     }
     bar
@@ -242,10 +242,15 @@ fn bar() -> ProgressBar {
 
 fn advance(bar: &ProgressBar, report: &JobReport) {
     bar.set_prefix(if report.plan.is_none() { "planning".into() } else { report.kind.to_string() });
-    bar.set_length(report.files.total);
-    bar.set_position(report.files.done + report.files.failed + report.files.skipped);
-    let mut words =
-        vec![format!("{} of {}", units::bytes(report.bytes.done), units::bytes(report.bytes.total))];
+    let settled = report.files.done + report.files.failed + report.files.skipped;
+    // Half of the way are the files, half the bytes: so it moves within a large file, and past empty ones.
+    let part = |done: u64, total: u64| 500 * done.min(total) / total.max(1);
+    bar.set_length(part(1, 1) * 2);
+    bar.set_position(part(settled, report.files.total) + part(report.bytes.done, report.bytes.total));
+    let mut words = vec![
+        format!("{} of {}", units::count(settled), units::counted(report.files.total, "file", "files")),
+        format!("{} of {}", units::bytes(report.bytes.done), units::bytes(report.bytes.total)),
+    ];
     if let Some(rate) = report.bytes_per_second {
         words.push(format!("{}/s", units::bytes(rate as u64)));
     }

@@ -9,6 +9,7 @@ mod help;
 pub mod http;
 pub mod lanes;
 mod live;
+mod moving;
 pub mod need;
 pub mod pace;
 pub mod places;

@@ -7,13 +7,18 @@ use salvor_domain::progress::{self, Amount, Rate, Sample};
 use salvor_domain::units;
 
 use crate::database::Tx;
-use crate::restore::store::{Job, figures};
+use crate::restore::store::{Job, figures, moving};
 use crate::volumes::store as volumes;
 
 /// The present rate is that of the last so many active seconds.
 const WINDOW_SECONDS: f64 = 30.0;
 
-pub async fn report(tx: &mut Tx, job: Job, now: DateTime<Utc>) -> sqlx::Result<JobReport> {
+pub async fn report(tx: &mut Tx, mut job: Job, now: DateTime<Utc>) -> sqlx::Result<JobReport> {
+    if matches!(job.state, JobState::Running { .. }) {
+        // What has moved and is not durable yet shows in the bytes, never in the files.
+        let moving = moving::of_job(tx, job.id, now).await?;
+        job.bytes.done = (job.bytes.done + moving).min(job.bytes.total.max(job.bytes.done));
+    }
     let volume =
         volumes::volume_by_id(tx, job.volume_id).await?.map(|volume| volume.name).unwrap_or_default();
     let samples = if job.state.is_active() { figures::samples(tx, job.id).await? } else { Vec::new() };

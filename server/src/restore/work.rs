@@ -25,7 +25,7 @@ use crate::events;
 use crate::restore::lanes::Lane;
 use crate::restore::need::Rank;
 use crate::restore::pace::Paces;
-use crate::restore::store::{self, Job, figures, segments};
+use crate::restore::store::{self, Job, figures, moving, segments};
 use crate::restore::{places, revival};
 use crate::volumes::store::{self as volumes, CopyRow, VolumeRow};
 
@@ -160,7 +160,7 @@ impl Work {
         let sample = Sample {
             active_seconds: job.active_seconds_at(now),
             files: job.files.done,
-            bytes: job.bytes.done,
+            bytes: job.bytes.done + moving::of_job(&mut tx, job.id, now).await?,
         };
         figures::add_sample(&mut tx, job.id, now, sample).await?;
         let job = revival::settle(&mut tx, job.clone(), false, now).await?;
@@ -280,6 +280,11 @@ impl Work {
 
     fn lane(&self) -> Lane {
         Lane::of(self.place.volume.id, self.segment.source_bit)
+    }
+
+    /// The part of a second that counts as this segment's, where several batches of one lane run side by side.
+    pub fn share(&self) -> f64 {
+        1.0 / self.shared.busy(self.lane()).load(Ordering::Relaxed).max(1) as f64
     }
 
     /// Runs the engine on a thread for blocking work. Gives the seconds that it took of its own: where several batches of

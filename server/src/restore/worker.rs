@@ -25,6 +25,7 @@ use crate::events;
 use crate::restore::drivers::{self, Outcome, Planned};
 use crate::restore::help::{Tried, help};
 use crate::restore::lanes::{Lane, Slot, Slots};
+use crate::restore::moving::Told;
 use crate::restore::report;
 use crate::restore::revival;
 use crate::restore::store::segments::{self, Search, Segment};
@@ -270,6 +271,7 @@ async fn waits_for_nobody(core: &Core, job: JobId, cancel: &CancellationToken) -
 /// Keeps the lease, and returns when the job is to go no further: after telling the engine.
 async fn watch(work: &Work, cancel: &CancellationToken) {
     let mut renewed_at = work.core.clock.now();
+    let mut told = Told::new();
     loop {
         tokio::select! {
             () = cancel.cancelled() => return work.control.pause(),
@@ -282,6 +284,9 @@ async fn watch(work: &Work, cancel: &CancellationToken) {
         } else {
             is_wanted(work).await
         };
+        if let Err(error) = told.tell(work).await {
+            tracing::warn!(%error, job = %work.job.id, "what has moved could not be told");
+        }
         match looked {
             Ok(true) => {}
             Ok(false) => return work.control.cancel(),

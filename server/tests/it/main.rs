@@ -16,6 +16,7 @@ mod faults;
 mod http;
 mod incidents;
 mod jobs;
+mod moving;
 mod need;
 mod tickets;
 mod tidy;

@@ -1,6 +1,9 @@
 //! The work of a restore: one segment's files from the copies, verified, durable, and only then recorded.
+//!
+//! The engine hands out what is durable group by group, and one group is recorded while the next is on its way.
 
 use std::path::Path;
+use std::time::Instant;
 
 use salvor_domain::finding::{FindingCounts, FindingKind};
 use salvor_domain::job::JobRequest;
@@ -8,14 +11,14 @@ use salvor_domain::path::{FilePath, shown};
 use salvor_domain::progress::Amount;
 use salvor_domain::volume::{FileState, Mode};
 use salvor_engine::{
-    CopyFault, CopyFaultKind, RestoreItem, RestoreOptions, RestoreReport, RestoreResult, Sink, SourceHandle,
-    restore_batch,
+    CopyFault, CopyFaultKind, RestoreItem, RestoreOptions, RestoreOutcome, RestoreResult, Sink, SourceHandle,
+    restore_stream,
 };
 
 use crate::database::Tx;
 use crate::restore::store::figures::SourceFigures;
 use crate::restore::store::segments::{self, Item, ItemState};
-use crate::restore::store::{Job, figures};
+use crate::restore::store::{Job, figures, moving};
 use crate::restore::work::{Copy, Halt, Work, open_folder};
 use crate::volumes::catalogue::{self, CatalogueRow};
 use crate::volumes::findings::{self, NewFinding};
@@ -23,10 +26,10 @@ use crate::volumes::store as volumes;
 
 /// Why a file that no copy holds is not restored.
 pub const NO_COPY: &str = "no copy within reach holds it";
-/// The first batch of a segment; while batches are quick they grow, up to a whole segment for one barrier.
-const FIRST_BATCH: usize = 200;
-const BATCH_BYTES: u64 = 16 << 20;
-const QUICK_SECONDS: f64 = 0.3;
+/// For one segment, however many its copy bears: each has a quarter of a megabyte of room.
+const MOST_THREADS: usize = 64;
+/// Durable groups that wait to be recorded; the engine waits when there are more.
+const GROUPS: usize = 1;
 
 /// What a restore was asked for, beside its files.
 #[derive(Clone, Copy)]
@@ -67,30 +70,7 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
     }
     let (places, sources) = opened.into_iter().unzip();
     let segment = Segment { work, asked, target: Sink::new(root), places, sources, away };
-    let mut tx = work.core.db.read().await?;
-    let items = segments::waiting_items(&mut tx, work.segment.id).await?;
-    drop(tx);
-    let mut left = items.as_slice();
-    let mut most = FIRST_BATCH;
-    while !left.is_empty() {
-        let (batch, rest) = left.split_at(batch_len(left, most));
-        let seconds = segment.restore(batch).await?;
-        if seconds < QUICK_SECONDS {
-            most *= 2;
-        }
-        left = rest;
-    }
-    Ok(())
-}
-
-fn batch_len(items: &[Item], most: usize) -> usize {
-    let mut bytes = 0;
-    let fits = items.iter().take(most).take_while(|item| {
-        let fits = bytes < BATCH_BYTES;
-        bytes += item.size;
-        fits
-    });
-    fits.count()
+    segment.restore().await
 }
 
 struct Segment<'a> {
@@ -104,7 +84,7 @@ struct Segment<'a> {
     away: Vec<String>,
 }
 
-/// What came of a batch, by what has to be written down.
+/// What came of a group, by what has to be written down.
 #[derive(Default)]
 struct Verdicts<'r> {
     /// Verified and durable.
@@ -114,35 +94,96 @@ struct Verdicts<'r> {
     failures: Vec<(FilePath, String)>,
     findings: Vec<NewFinding>,
     notes: Vec<(&'static str, String)>,
-    stopped: bool,
     /// Files wait because every copy is out of reach.
     copies_away: bool,
 }
 
+/// Outcomes that are durable, each with the place of its file among the segment's rows.
+type Group = Vec<(usize, RestoreOutcome)>;
+
 impl Segment<'_> {
-    /// Restores a part of the segment and records what came of it; gives the seconds it took.
-    async fn restore(&self, batch: &[Item]) -> Result<f64, Halt> {
+    /// Restores what waits in the segment, and records each group while the next is on its way.
+    async fn restore(&self) -> Result<(), Halt> {
         let work = self.work;
-        let paths: Vec<FilePath> = batch.iter().map(|item| item.path.clone()).collect();
-        let mut tx = work.core.db.read().await?;
-        let rows = catalogue::get(&mut tx, work.place.volume.id, &paths).await?;
-        drop(tx);
-        let rows: Vec<_> = rows.into_iter().filter(|row| row.state != FileState::Tombstone).collect();
+        let (items, rows) = self.read().await?;
+        let deleted: Vec<&FilePath> = items
+            .iter()
+            .filter(|item| rows.binary_search_by(|row| row.path.cmp(&item.path)).is_err())
+            .map(|item| &item.path)
+            .collect();
+        if !deleted.is_empty() {
+            self.record(self.judge_deleted(&deleted), &rows, &Vec::new(), 0.0).await?;
+        }
         let wanted: Vec<RestoreItem> = rows
             .iter()
             .filter_map(|row| {
-                let item = batch.binary_search_by(|item| item.path.cmp(&row.path)).ok()?;
-                Some(self.wanted(row, &batch[item]))
+                let item = items.binary_search_by(|item| item.path.cmp(&row.path)).ok()?;
+                Some(self.wanted(row, &items[item]))
             })
             .collect();
-        let options = RestoreOptions { threads: work.threads, label: work.label()?, limit: work.job_limit() };
+        let threads = if work.job.limits.gentle { work.threads } else { MOST_THREADS };
+        let options = RestoreOptions { threads, label: work.label()?, limit: work.job_limit() };
         let (target, sources) = (self.target.clone(), self.sources.clone());
         let (control, progress) = (work.control.clone(), work.progress.clone());
-        let (report, seconds) = work
-            .blocking(move || restore_batch(&target, &sources, &wanted, &options, &control, &progress))
-            .await?;
-        self.record(batch, &rows, &report, seconds).await?;
-        Ok(seconds)
+        let (sender, groups) = tokio::sync::mpsc::channel(GROUPS);
+        let engine = work.blocking(move || {
+            restore_stream(&target, &sources, wanted, &options, &control, &progress, |group| {
+                // Who no longer records has said stop as well.
+                let _ = sender.blocking_send(group);
+            })
+        });
+        let (ended, recorded) = tokio::join!(engine, self.record_all(&rows, groups));
+        let (end, _) = ended?;
+        match (recorded, end.fatal) {
+            (Err(halt @ (Halt::Lost | Halt::Database(_))), _) => Err(halt),
+            (_, Some(fault)) => Err(Halt::Stuck(format!("nothing more can be written: {fault}"))),
+            (Err(halt), None) => Err(halt),
+            (Ok(()), None) if end.complete => Ok(()),
+            (Ok(()), None) => Err(Halt::Stopped),
+        }
+    }
+
+    /// What waits, and what the catalogue knows of it; what its owner deleted meanwhile is left out of the rows.
+    async fn read(&self) -> Result<(Vec<Item>, Vec<CatalogueRow>), Halt> {
+        let mut tx = self.work.core.db.read().await?;
+        let items = segments::waiting_items(&mut tx, self.work.segment.id).await?;
+        let paths: Vec<FilePath> = items.iter().map(|item| item.path.clone()).collect();
+        let mut rows = catalogue::get(&mut tx, self.work.place.volume.id, &paths).await?;
+        rows.retain(|row| row.state != FileState::Tombstone);
+        Ok((items, rows))
+    }
+
+    /// Records the groups as they come. When the job is to go no further the engine is told, and what it had linked by
+    /// then is still recorded; when nothing can be recorded, the rest is left to whoever takes the segment next.
+    async fn record_all(
+        &self,
+        rows: &[CatalogueRow],
+        mut groups: tokio::sync::mpsc::Receiver<Group>,
+    ) -> Result<(), Halt> {
+        let mut recorded = Ok(());
+        let mut since = Instant::now();
+        while let Some(group) = groups.recv().await {
+            let seconds = since.elapsed().as_secs_f64() * self.work.share();
+            since = Instant::now();
+            let verdicts = self.judge(&group);
+            let copies_away = verdicts.copies_away;
+            match self.record(verdicts, rows, &group, seconds).await {
+                Ok(()) | Err(Halt::Stopped) if copies_away => {
+                    self.work.control.pause();
+                    recorded = Err(Halt::Stuck("every copy is out of reach".into()));
+                }
+                Ok(()) => {}
+                Err(Halt::Stopped) => {
+                    self.work.control.pause();
+                    recorded = recorded.and(Err(Halt::Stopped));
+                }
+                Err(halt) => {
+                    self.work.control.cancel();
+                    return Err(halt);
+                }
+            }
+        }
+        recorded
     }
 
     /// Copies that are known to hold the file come first, then the others; each in order of preference, but the copy whose
@@ -172,13 +213,12 @@ impl Segment<'_> {
 
     async fn record(
         &self,
-        batch: &[Item],
+        verdicts: Verdicts<'_>,
         rows: &[CatalogueRow],
-        report: &RestoreReport,
+        group: &Group,
         seconds: f64,
     ) -> Result<(), Halt> {
         let work = self.work;
-        let verdicts = self.judge(batch, rows, report);
         let (volume, now) = (work.place.volume.id, work.core.clock.now());
         let (mut tx, mut job) = work.begin().await?;
         let segment = work.segment.id;
@@ -196,7 +236,7 @@ impl Segment<'_> {
                 FindingCounts { changed: verdicts.findings.len() as u64, ..FindingCounts::default() };
             figures::add_findings(&mut tx, job.id, &changed).await?;
         }
-        self.record_sources(&mut tx, &job, rows, report, seconds).await?;
+        self.record_sources(&mut tx, &job, rows, group, seconds).await?;
         for (what, note) in &verdicts.notes {
             work.note(&mut tx, what, 20, note).await?;
         }
@@ -204,25 +244,24 @@ impl Segment<'_> {
         job.files.skipped += kept.files;
         job.files.failed += failed.files;
         job.bytes.done += done.bytes;
-        work.commit(tx, &job).await?;
-        match &report.fatal {
-            Some(fault) => Err(Halt::Stuck(format!("nothing more can be written: {fault}"))),
-            None if verdicts.copies_away => Err(Halt::Stuck("every copy is out of reach".into())),
-            None if verdicts.stopped => Err(Halt::Stopped),
-            None => Ok(()),
-        }
+        work.progress.settle(in_group(rows, group));
+        moving::set(&mut tx, segment, work.worker, work.progress.moving()).await?;
+        work.commit(tx, &job).await
     }
 
-    fn judge<'r>(&self, batch: &'r [Item], rows: &[CatalogueRow], report: &'r RestoreReport) -> Verdicts<'r> {
+    fn judge_deleted<'r>(&self, deleted: &[&'r FilePath]) -> Verdicts<'r> {
         let mut verdicts = Verdicts::default();
-        for item in batch {
-            if rows.binary_search_by(|row| row.path.cmp(&item.path)).is_err() {
-                verdicts.kept.push(&item.path);
-                let note = format!("{}: its owner deleted it meanwhile; it stays deleted", item.path);
-                verdicts.notes.push(("deleted", note));
-            }
+        for path in deleted {
+            verdicts.kept.push(path);
+            let note = format!("{path}: its owner deleted it meanwhile; it stays deleted");
+            verdicts.notes.push(("deleted", note));
         }
-        for outcome in &report.outcomes {
+        verdicts
+    }
+
+    fn judge<'r>(&self, group: &'r Group) -> Verdicts<'r> {
+        let mut verdicts = Verdicts::default();
+        for (_, outcome) in group {
             let path = &outcome.path;
             match &outcome.result {
                 RestoreResult::Restored { quarantined, .. } => {
@@ -233,9 +272,7 @@ impl Segment<'_> {
                         verdicts.notes.push(("quarantine", note));
                     }
                 }
-                RestoreResult::InPlace => {
-                    verdicts.done.push(path);
-                }
+                RestoreResult::InPlace => verdicts.done.push(path),
                 RestoreResult::NewerKept { size, .. } => {
                     verdicts.kept.push(path);
                     verdicts.findings.push(NewFinding {
@@ -245,9 +282,7 @@ impl Segment<'_> {
                         detail: "newer than the catalogue; a restore left it alone".into(),
                     });
                 }
-                // What stops all files stops the job: they wait until it goes on.
-                RestoreResult::Failed { .. } if report.fatal.is_some() => verdicts.stopped = true,
-                // Nor is a file lost because no copy can be reached now.
+                // No file is lost because no copy can be reached now: it waits until the job goes on.
                 RestoreResult::Failed { .. } if are_away(&outcome.copy_faults) => verdicts.copies_away = true,
                 RestoreResult::Failed { reason } => verdicts.fail(path, reason.clone()),
                 RestoreResult::InNoCopy => {
@@ -257,7 +292,8 @@ impl Segment<'_> {
                     };
                     verdicts.fail(path, reason);
                 }
-                RestoreResult::NotStarted => verdicts.stopped = true,
+                // Such are not handed out: they wait until the job goes on.
+                RestoreResult::NotStarted => {}
             }
         }
         verdicts
@@ -269,11 +305,11 @@ impl Segment<'_> {
         tx: &mut Tx,
         job: &Job,
         rows: &[CatalogueRow],
-        report: &RestoreReport,
+        group: &Group,
         seconds: f64,
     ) -> Result<(), Halt> {
         let mut given = vec![Amount::default(); self.sources.len()];
-        for (row, outcome) in rows.iter().zip(&report.outcomes) {
+        for (index, outcome) in group {
             if let RestoreResult::Restored { source, bytes, .. } = &outcome.result
                 && let Some(given) = given.get_mut(*source)
             {
@@ -281,6 +317,7 @@ impl Segment<'_> {
                 given.bytes += bytes;
             }
             for fault in &outcome.copy_faults {
+                let Some(row) = rows.get(*index) else { continue };
                 self.record_fault(tx, row, fault).await?;
             }
         }
@@ -330,6 +367,15 @@ impl<'r> Verdicts<'r> {
         self.failed.push(path);
         self.failures.push((path.clone(), reason));
     }
+}
+
+/// The bytes of a group's files that are counted as moved.
+fn in_group(rows: &[CatalogueRow], group: &Group) -> u64 {
+    let moved = |outcome: &RestoreOutcome| {
+        matches!(outcome.result, RestoreResult::Restored { .. } | RestoreResult::InPlace)
+    };
+    let bytes = group.iter().filter(|(_, outcome)| moved(outcome));
+    bytes.filter_map(|(index, _)| Some(rows.get(*index)?.size)).sum()
 }
 
 /// The restore came to its end: what each copy's speed was.

@@ -1,10 +1,11 @@
 //! All SQL on the tables of jobs: `jobs` here, `segments` and `items` in [`segments`], what a report adds up in
-//! [`figures`].
+//! [`figures`], what is on its way in [`moving`].
 //!
 //! Invariant: whoever changes a job reads it with [`lock`] in the same transaction, so that two changes cannot cross.
 
 pub mod figures;
 pub mod moves;
+pub mod moving;
 pub mod segments;
 
 use chrono::{DateTime, TimeDelta, Utc};

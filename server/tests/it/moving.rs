@@ -1,0 +1,93 @@
+//! Live progress, and several workers in one job.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use salvor::core::Core;
+use salvor::restore::{Worker, service};
+use salvor_domain::ids::JobId;
+use salvor_domain::job::JobReport;
+use tokio_util::sync::CancellationToken;
+
+use crate::jobs::{job, protect, restore, run, start, tree};
+use crate::support::TestApp;
+
+const BIG: usize = 8_000_000;
+
+/// Another process on the same database, whose copies give so much.
+fn other_process(app: &TestApp, bandwidth: Option<&str>) -> Core {
+    let mut config = (*app.core.config).clone();
+    for copy in &mut config.volumes[0].copies {
+        copy.bandwidth = bandwidth.map(|text| text.parse().unwrap());
+    }
+    Core { config: Arc::new(config), ..app.core.clone() }
+}
+
+fn work(core: Core, id: JobId, cancel: &CancellationToken) -> tokio::task::JoinHandle<()> {
+    let cancel = cancel.clone();
+    tokio::spawn(async move { Worker::run_until_ended(core, id, cancel).await.unwrap() })
+}
+
+/// Looks again and again until a fact is seen; nothing that is seen on the way is more than there is.
+async fn watch(app: &TestApp, id: JobId, what: impl Fn(&JobReport) -> bool) -> JobReport {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let report = service::job(&app.core, id).await.unwrap();
+        assert!(report.bytes.done <= report.bytes.total, "{report:#?}");
+        if what(&report) {
+            return report;
+        }
+        assert!(Instant::now() < deadline, "it did not come to pass: {report:#?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+on_both_engines! {
+    async fn bytes_move_within_one_large_file_and_are_taken_back_when_nobody_holds_it(app: &TestApp) {
+        app.write("files/big.bin", &vec![7; BIG]);
+        run(app, protect()).await;
+        let before = tree(&app.path("files"));
+        std::fs::remove_file(app.path("files/big.bin")).unwrap();
+        let id = start(app, job(restore())).await;
+
+        let cancel = CancellationToken::new();
+        let working = work(other_process(app, Some("16 Mbit/s")), id, &cancel);
+        let first = watch(app, id, |report| report.bytes.done > 0).await;
+        assert_eq!(first.files.done, 0, "a file is done when it is durable: {first:#?}");
+        let later = watch(app, id, |report| report.bytes.done > first.bytes.done).await;
+        assert!(later.bytes.done < BIG as u64 && later.files.done == 0, "{later:#?}");
+        let rated = watch(app, id, |report| report.bytes_per_second.is_some()).await;
+        assert!(rated.bytes_per_second.unwrap() < 4e6, "{rated:#?}");
+        cancel.cancel();
+        working.await.unwrap();
+        let stopped = service::job(&app.core, id).await.unwrap();
+        assert_eq!((stopped.state.as_str(), stopped.bytes.done), ("running", 0), "{stopped:#?}");
+
+        work(other_process(app, None), id, &CancellationToken::new()).await.unwrap();
+        let ended = service::job(&app.core, id).await.unwrap();
+        assert_eq!((ended.exit_code(), ended.files.done, ended.bytes.done), (0, 1, BIG as u64), "{ended:#?}");
+        assert_eq!(tree(&app.path("files")), before);
+    }
+
+    async fn two_processes_in_one_job_restore_each_file_once(app: &TestApp) {
+        const FILES: usize = 2_300;
+        for number in 0..FILES {
+            app.write(format!("files/site {}/{number}", number % 9), format!("file {number}").as_bytes());
+        }
+        run(app, protect()).await;
+        let before = tree(&app.path("files"));
+        std::fs::remove_dir_all(app.path("files")).unwrap();
+        std::fs::create_dir(app.path("files")).unwrap();
+        let id = start(app, job(restore())).await;
+        let cancel = CancellationToken::new();
+        let both = [work(other_process(app, None), id, &cancel), work(other_process(app, None), id, &cancel)];
+        for working in both {
+            working.await.unwrap();
+        }
+        let ended = service::job(&app.core, id).await.unwrap();
+        assert_eq!((ended.exit_code(), ended.files.done), (0, FILES as u64), "{ended:#?}");
+        let given: u64 = ended.sources.values().map(|amount| amount.files).sum();
+        assert_eq!((given, ended.bytes.done), (FILES as u64, ended.bytes.total), "{ended:#?}");
+        assert_eq!(tree(&app.path("files")), before);
+    }
+}
