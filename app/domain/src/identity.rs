@@ -74,6 +74,11 @@ pub fn judge(known: Option<&Identity>, sight: &Sight) -> Result<(), Doubt> {
     }
 }
 
+/// As [`judge`], for a place of which is known whether any file should be in it.
+pub fn doubt(known: Option<&Identity>, sight: &Sight, has_files: bool) -> Option<Doubt> {
+    judge(known, sight).err().filter(|doubt| has_files || *doubt != Doubt::Bare)
+}
+
 impl Doubt {
     /// In words about the folder `shown`, up to what is to be done.
     pub fn words(self, shown: &str) -> String {
@@ -133,6 +138,8 @@ mod tests {
         assert_eq!(judge(None, &sight(None, HERE, false)), Ok(()));
         assert_eq!(judge(None, &sight(Some("a"), HERE, true)), Ok(()));
         assert_eq!(judge(None, &sight(None, HERE, true)), Err(Doubt::Bare));
+        assert_eq!(doubt(None, &sight(None, HERE, true), false), None, "nothing should be there");
+        assert_eq!(doubt(None, &sight(None, HERE, true), true), Some(Doubt::Bare));
     }
 
     #[test]

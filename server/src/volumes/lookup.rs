@@ -4,8 +4,9 @@
 use std::path::Path;
 
 use salvor_domain::finding::{FindingKind, FindingState};
+use salvor_domain::identity::doubt;
 use salvor_domain::path::FilePath;
-use salvor_engine::{Kind, ReadFault, Root};
+use salvor_engine::{Kind, MarkKind, ReadFault, Root};
 
 use super::catalogue::{self, CatalogueRow};
 use super::{findings, reach, service, store};
@@ -45,6 +46,8 @@ pub async fn look_up(core: &Core, volume: &str, paths: &[FilePath]) -> Result<Ve
     let copies = service::configured_copies(config, store::copies(&mut tx, row.id).await?);
     let known = catalogue::get(&mut tx, row.id, paths).await?;
     let found = findings::of_files(&mut tx, row.id, paths).await?;
+    let identity = store::identity(&mut tx, row.id, None).await?;
+    let has_files = catalogue::has_any(&mut tx, row.id, None).await?;
     drop(tx);
     let known =
         |path: &FilePath| known.binary_search_by(|row| row.path.cmp(path)).ok().map(|at| known[at].clone());
@@ -52,7 +55,13 @@ pub async fn look_up(core: &Core, volume: &str, paths: &[FilePath]) -> Result<Ve
         copies.iter().filter(|copy| copy.holds(row.holders)).map(|copy| copy.name.clone()).collect()
     };
     let asked: Vec<_> = paths.iter().map(|path| (path.clone(), known(path))).collect();
-    let on_disk = look(&config.path, asked.clone()).await;
+    // A mount point without its disk has lost nothing.
+    let is_place = move |root: &Root| match root.sight(MarkKind::Volume) {
+        Ok(sight) => doubt(identity.as_ref(), &sight, has_files)
+            .map_or(Ok(()), |doubt| Err(doubt.words(&root.path().display().to_string()))),
+        Err(fault) => Err(fault.to_string()),
+    };
+    let on_disk = look(&config.path, asked.clone(), is_place).await;
     let facts = asked.into_iter().zip(on_disk).map(|((path, known), on_disk)| FileFacts {
         findings: found
             .iter()
@@ -67,11 +76,16 @@ pub async fn look_up(core: &Core, volume: &str, paths: &[FilePath]) -> Result<Ve
     Ok(facts.collect())
 }
 
-async fn look(volume: &Path, asked: Vec<(FilePath, Option<CatalogueRow>)>) -> Vec<OnDisk> {
+async fn look(
+    volume: &Path,
+    asked: Vec<(FilePath, Option<CatalogueRow>)>,
+    is_place: impl FnOnce(&Root) -> Result<(), String> + Send + 'static,
+) -> Vec<OnDisk> {
     let count = asked.len();
     let path = volume.to_owned();
     let looks = reach::ask(volume, move || {
         let root = Root::open(&path).map_err(|why| why.to_string())?;
+        is_place(&root)?;
         Ok(asked.iter().map(|(path, known)| one(&root, path, known.as_ref())).collect())
     });
     match looks.await {

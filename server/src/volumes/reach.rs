@@ -8,7 +8,8 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use salvor_engine::SourceFault;
+use salvor_domain::identity::Sight;
+use salvor_engine::{MarkKind, Root, SourceFault};
 
 use crate::config::CopyConfig;
 use crate::core::Core;
@@ -52,6 +53,12 @@ pub async fn is_there(folder: &Path) -> bool {
     })
     .await
     .is_some_and(|looked| looked.is_ok())
+}
+
+/// What tells the place that a folder is from another; `None` when it cannot be looked at.
+pub async fn sight(folder: &Path, kind: MarkKind) -> Option<Sight> {
+    let path = folder.to_owned();
+    ask(folder, move || Root::open(&path).ok()?.sight(kind).ok()).await.flatten()
 }
 
 /// What `question` answers about `folder`; `None` when it does not within the time limit.

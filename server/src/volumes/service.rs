@@ -9,10 +9,11 @@ use salvor_app::volumes::port::{CopyView, FindingsFilter, FindingsPage, VolumeVi
 use salvor_domain::account::{Actor, Permission};
 use salvor_domain::event::EventKind;
 use salvor_domain::finding::FindingCounts;
-use salvor_domain::identity::Identity;
+use salvor_domain::identity::{Identity, Sight, doubt};
 use salvor_domain::path::FilePath;
 use salvor_domain::progress::Amount;
 use salvor_domain::volume::{FileState, GateFacts, Mode, ModeChange, ModeState};
+use salvor_engine::MarkKind;
 
 use super::catalogue::Figures;
 use super::store::{CopyRow, VolumeRow};
@@ -235,6 +236,9 @@ struct Known {
     faults: BTreeMap<u8, u64>,
     counts: FindingCounts,
     figures: Figures,
+    identity: Option<Identity>,
+    /// Of each of the copies.
+    identities: Vec<Option<Identity>>,
 }
 
 impl Known {
@@ -243,13 +247,28 @@ impl Known {
         let volume = found(store::volume(&mut tx, &config.name).await?, &config.name)?;
         let copies = configured_copies(config, store::copies(&mut tx, volume.id).await?);
         let bits: Vec<_> = copies.iter().map(|row| row.bit).collect();
+        let mut identities = Vec::with_capacity(copies.len());
+        for bit in &bits {
+            identities.push(store::identity(&mut tx, volume.id, Some(*bit)).await?);
+        }
         Ok(Self {
+            identity: store::identity(&mut tx, volume.id, None).await?,
+            identities,
             faults: store::copy_faults(&mut tx, volume.id).await?.into_iter().collect(),
             counts: findings::counts(&mut tx, volume.id).await?,
             figures: catalogue::figures(&mut tx, volume.id, &bits).await?,
             volume,
             copies,
         })
+    }
+
+    /// A folder that answers may be the mount point of a disk that is not mounted.
+    fn is_reached(&self, config: &CopyConfig, look: &Result<Option<Sight>, String>) -> bool {
+        let Ok(sight) = look else { return false };
+        let at = self.copies.iter().position(|row| row.name == config.name);
+        let (Some(sight), Some(at)) = (sight, at) else { return true };
+        let holds = self.figures.held.get(at).is_some_and(|held| held.files > 0);
+        doubt(self.identities.get(at).and_then(Option::as_ref), sight, holds).is_none()
     }
 
     fn copy(&self, core: &Core, config: &CopyConfig, unreachable: bool) -> CopyView {
@@ -272,15 +291,26 @@ impl Known {
     }
 }
 
+/// Whether a copy answers; with it, what tells its folder from another, if it is one.
+async fn look_at(core: &Core, volume: &VolumeConfig, copy: &CopyConfig) -> Result<Option<Sight>, String> {
+    reach::copy(core, &volume.name, copy).await?;
+    match copy.place.folder() {
+        Some(folder) => Ok(reach::sight(folder, MarkKind::Copy).await),
+        None => Ok(None),
+    }
+}
+
 async fn view(core: &Core, config: &VolumeConfig) -> Result<VolumeView> {
     // All at once: each may take its full patience.
-    let looks = config.copies.iter().map(|copy| reach::copy(core, &config.name, copy));
+    let looks = config.copies.iter().map(|copy| look_at(core, config, copy));
     let (known, primary, looks) = tokio::join!(
         Known::read(core, config),
-        reach::is_there(&config.path),
+        reach::sight(&config.path, MarkKind::Volume),
         futures_util::future::join_all(looks)
     );
     let known = known?;
+    let is_there =
+        |sight: &Sight| doubt(known.identity.as_ref(), sight, known.figures.all.files > 0).is_none();
     let gate = known.volume.mode.open_points(&gate_facts(&known.volume, &known.counts));
     let copies = config.copies.iter().zip(&looks);
     Ok(VolumeView {
@@ -289,12 +319,12 @@ async fn view(core: &Core, config: &VolumeConfig) -> Result<VolumeView> {
         files: known.figures.all.files,
         bytes: known.figures.all.bytes,
         findings: known.counts,
-        copies: copies.map(|(copy, look)| known.copy(core, copy, look.is_err())).collect(),
+        copies: copies.map(|(copy, look)| known.copy(core, copy, !known.is_reached(copy, look))).collect(),
         protected_at: known.volume.protected_at,
         checked_at: known.volume.checked_at,
         fully_checked_at: known.volume.full_check_started_at,
         path: config.path.display().to_string(),
-        unreachable: !primary,
+        unreachable: !primary.is_some_and(|sight| is_there(&sight)),
         mode: known.volume.mode,
     })
 }

@@ -1,7 +1,8 @@
 //! An empty volume is not a lost volume, and an empty copy holds what it held: a disk that is not mounted is told from both.
 
-use salvor::volumes::service as volumes;
+use salvor::volumes::{lookup, service as volumes};
 use salvor_domain::account::{Actor, Role};
+use salvor_domain::path::FilePath;
 use serde_json::json;
 
 use super::{Disk, FILES, fill, goes_on, lose, stuck, told_once, with_worker};
@@ -34,6 +35,10 @@ on_both_engines! {
                 assert_eq!((report.findings.total(), report.files.failed, report.exit_code()), (0, 0, 3));
             }
             assert!(tree(&app.path("files")).is_empty(), "the mount point stays empty");
+            assert!(volumes::volume(&app.core, "uploads").await.unwrap().unreachable);
+            let asked = [FilePath::new("site 1/1.jpg").unwrap()];
+            let facts = lookup::look_up(&app.core, "uploads", &asked).await.unwrap();
+            assert!(matches!(facts[0].on_disk, lookup::OnDisk::Unknown(_)), "{facts:?}");
             mount(app, "files");
             for id in ids {
                 assert_eq!(goes_on(app, id).await.exit_code(), 0);
@@ -57,6 +62,7 @@ on_both_engines! {
         assert!(without_own(tree(&app.path("files"))) == before);
         let view = volumes::volume(&app.core, "uploads").await.unwrap();
         assert_eq!((view.copies[0].faults, view.copies[0].files), (0, FILES as u64), "it holds what it held");
+        assert!(view.copies[0].unreachable && !view.copies[1].unreachable && !view.unreachable);
         // Nor is its mount point filled.
         app.write("files/new.txt", b"new");
         let id = start(app, job(protect())).await;
