@@ -265,7 +265,12 @@ impl Server {
         loop {
             let mut connection = match self.knock().await {
                 Ok(connection) => connection,
-                Err(error) => return error.to_string(),
+                Err(error) if is_away(&error) => return error.to_string(),
+                // It is there, and has no connection to spare for this.
+                Err(_) => {
+                    tokio::time::sleep(EVERY).await;
+                    continue;
+                }
             };
             loop {
                 tokio::time::sleep(EVERY).await;
