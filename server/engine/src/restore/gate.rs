@@ -35,6 +35,8 @@ struct State {
     inside: usize,
     /// Of those inside: readers that nobody waits for any more.
     hung: usize,
+    /// Those outside. A call of the kernel for each file is saved while there are none.
+    waiting: usize,
     climb: Climb,
     window: Option<Window>,
     files: u64,
@@ -68,7 +70,8 @@ impl From<Stopped> for Refusal {
 impl Gate {
     /// For a copy that is asked by so many at least and at most.
     pub fn new(bears: RangeInclusive<usize>) -> Self {
-        let state = State { inside: 0, hung: 0, climb: Climb::new(bears), window: None, files: 0 };
+        let state =
+            State { inside: 0, hung: 0, waiting: 0, climb: Climb::new(bears), window: None, files: 0 };
         Self(Arc::new(Inner { state: Mutex::new(state), freed: Condvar::new(), bytes: AtomicU64::new(0) }))
     }
 
@@ -95,7 +98,9 @@ impl Gate {
                 return Err(Refusal::Hung);
             }
             state.press(true);
+            state.waiting += 1;
             state = self.0.freed.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+            state.waiting -= 1;
             state.look(Instant::now(), self.bytes());
             if (state.files, self.bytes()) != (heard.1, heard.2) {
                 heard = (Instant::now(), state.files, self.bytes());
@@ -184,8 +189,11 @@ impl Drop for Permit {
         state.files += 1;
         let bytes = self.gate.bytes();
         state.look(Instant::now(), bytes);
+        let is_awaited = state.waiting > 0;
         drop(state);
-        self.gate.0.freed.notify_one();
+        if is_awaited {
+            self.gate.0.freed.notify_one();
+        }
     }
 }
 

@@ -87,7 +87,6 @@ fn a_group_whose_barrier_fails_is_not_handed_out() {
     assert!(!end.complete && end.fatal.is_some());
     let restored = groups.iter().flatten().filter(|(_, outcome)| is_restored(outcome)).count();
     assert!(restored < 10, "the disk has room for some six: {restored}");
-    assert!(restored == 0 || groups.len() > 1);
 }
 
 /// A copy whose readers do what a test wants of them.
