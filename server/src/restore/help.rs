@@ -4,9 +4,11 @@
 use std::collections::HashSet;
 
 use salvor_domain::job::{JobRequest, JobState};
+use salvor_domain::limits::Limits;
 use salvor_domain::path::FilePath;
 use salvor_domain::progress::{Amount, Rate};
 use salvor_domain::segment::SegmentState;
+use salvor_domain::timetable::InForce;
 
 use crate::config::CopyConfig;
 use crate::core::Core;
@@ -76,8 +78,8 @@ async fn is_worth_it(
         return Ok(false);
     }
     let amount = Amount { files: segment.files, bytes: segment.bytes };
-    let fast = rate(&mut tx, &job, configs, helper).await?;
-    Ok(helps(amount, fast, rate(&mut tx, &job, configs, helped).await?))
+    let fast = rate(core, &mut tx, &job, configs, helper).await?;
+    Ok(helps(amount, fast, rate(core, &mut tx, &job, configs, helped).await?))
 }
 
 /// Moves the files of a waiting segment that the helper holds into a segment of the helper's; false when there are none.
@@ -104,7 +106,13 @@ async fn take_over(core: &Core, segment: &Segment, helper: &CopyRow) -> sqlx::Re
 }
 
 /// How fast a copy is: in this job if it gave anything, else as it was measured before; never faster than its limit.
-async fn rate(tx: &mut Tx, job: &Job, configs: &[CopyConfig], copy: &CopyRow) -> sqlx::Result<Option<Rate>> {
+async fn rate(
+    core: &Core,
+    tx: &mut Tx,
+    job: &Job,
+    configs: &[CopyConfig],
+    copy: &CopyRow,
+) -> sqlx::Result<Option<Rate>> {
     let given = figures::sources(tx, job.id).await?.remove(&copy.name);
     let here = given.filter(|given| given.busy_seconds > 0.0 && given.amount.files > 0).map(|given| Rate {
         files_per_second: given.amount.files as f64 / given.busy_seconds,
@@ -113,11 +121,20 @@ async fn rate(tx: &mut Tx, job: &Job, configs: &[CopyConfig], copy: &CopyRow) ->
     let before = copy.files_per_second.zip(copy.bytes_per_second);
     let before =
         before.map(|(files_per_second, bytes_per_second)| Rate { files_per_second, bytes_per_second });
-    let limit = configs.iter().find(|config| config.name == copy.name).and_then(|config| config.bandwidth);
-    Ok(here.or(before).map(|rate| match limit {
-        Some(limit) => {
-            Rate { bytes_per_second: rate.bytes_per_second.min(limit.bytes_per_second() as f64), ..rate }
-        }
-        None => rate,
-    }))
+    let Some(config) = configs.iter().find(|config| config.name == copy.name) else { return Ok(None) };
+    let limits = InForce::at(copy.limits, config.limits(), &config.timetable, core.clock.local()).limits;
+    Ok(within(here.or(before), limits))
+}
+
+/// A limit of nothing is known to be slow, whatever was measured.
+fn within(measured: Option<Rate>, limits: Limits) -> Option<Rate> {
+    let bytes = limits.bandwidth.map(|rate| rate.bytes_per_second() as f64);
+    let files = limits.files_per_second.map(|files| files as f64);
+    if bytes == Some(0.0) || files == Some(0.0) {
+        return Some(Rate { files_per_second: 0.0, bytes_per_second: 0.0 });
+    }
+    measured.map(|rate| Rate {
+        files_per_second: rate.files_per_second.min(files.unwrap_or(f64::INFINITY)),
+        bytes_per_second: rate.bytes_per_second.min(bytes.unwrap_or(f64::INFINITY)),
+    })
 }

@@ -122,8 +122,9 @@ impl Slots {
 /// Whether a copy that has run dry takes files over from another that has more than it can read: only when it is known to
 /// be the faster one, since a slow helper would end last.
 pub fn helps(amount: Amount, helper: Option<Rate>, helped: Option<Rate>) -> bool {
-    let seconds = |rate: Rate| progress::estimate(amount, rate).map(|eta| eta.high_seconds);
-    match (helper.and_then(seconds), helped.and_then(seconds)) {
+    // What is held still by a limit of nothing never comes to an end.
+    let seconds = |rate: Rate| progress::estimate(amount, rate).map_or(f64::INFINITY, |eta| eta.high_seconds);
+    match (helper.map(seconds), helped.map(seconds)) {
         (Some(helper), Some(helped)) => helper < helped,
         _ => false,
     }
@@ -195,6 +196,10 @@ mod tests {
             |per_second: f64| Some(Rate { files_per_second: per_second, bytes_per_second: per_second * 3e4 });
         assert!(helps(amount, rate(1_000.0), rate(10.0)));
         assert!(!helps(amount, rate(10.0), rate(1_000.0)) && !helps(amount, rate(10.0), rate(10.0)));
+        assert!(
+            helps(amount, rate(1.0), rate(0.0)) && !helps(amount, rate(0.0), rate(0.0)),
+            "paused by a limit"
+        );
         assert!(!helps(amount, None, rate(10.0)) && !helps(amount, rate(10.0), None), "unknown is not fast");
     }
 }

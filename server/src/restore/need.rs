@@ -99,6 +99,24 @@ pub async fn raise(core: &Core, actor: &Actor, id: JobId, paths: &[Glob]) -> Res
     raise_to(core, actor, id, Wanted { paths, files: &[] }, Rank::RAISED).await
 }
 
+/// As [`raise`], in every restore of a volume that these files wait in: whoever serves them was asked for them just now.
+/// Gives how many were moved.
+pub async fn raise_in_volume(core: &Core, actor: &Actor, volume_id: i64, files: &[FilePath]) -> Result<u64> {
+    let mut tx = core.db.read().await?;
+    let jobs = store::unended(&mut tx, volume_id, JobKind::Restore).await?;
+    drop(tx);
+    let mut moved = 0;
+    for job in jobs.iter().filter(|job| can_wait(job).is_ok()) {
+        match raise_to(core, actor, job.id, Wanted { paths: &[], files }, Rank::RAISED).await {
+            Ok((_, more)) => moved += more,
+            // It came to its end meanwhile.
+            Err(Error::Conflict { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(moved)
+}
+
 /// As [`raise`], to the front of all: a ticket asks for these files. Nothing happens when they are there already.
 pub async fn raise_for_ticket(core: &Core, actor: &Actor, id: JobId, files: &[FilePath]) -> Result<u64> {
     raise_to(core, actor, id, Wanted { paths: &[], files }, Rank::TICKET).await.map(|(_, moved)| moved)

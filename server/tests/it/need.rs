@@ -17,7 +17,7 @@ use salvor_domain::account::{Actor, Role};
 use salvor_domain::ids::JobId;
 use salvor_domain::job::{JobControl, JobReport, JobRequest};
 use salvor_domain::limits::Limits;
-use salvor_domain::path::Glob;
+use salvor_domain::path::{FilePath, Glob};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -143,6 +143,37 @@ on_both_engines! {
         assert!((0..MANY).all(|number| is_back(app, number)));
         let refused = need::raise(&app.core, &Actor::salvor(), id, &[Glob::new("**")]).await.unwrap_err();
         assert!(refused.to_string().contains("finished"), "{refused}");
+        working.end().await;
+    }
+
+    async fn what_was_used_lately_comes_before_what_is_old(app: &TestApp) {
+        // The old ones come first by name, and fill more than one segment.
+        let (old, new) = (1_100, 50);
+        fill(app, 0..old);
+        let long_ago = std::time::SystemTime::now() - Duration::from_secs(800 * 86_400);
+        for number in 0..old {
+            let path = app.path(format!("files/{}", name(number)));
+            std::fs::File::options().write(true).open(path).unwrap().set_modified(long_ago).unwrap();
+        }
+        fill(app, old..old + new);
+        run(app, protect(&[])).await;
+        lose_all(app);
+        limit(app, "local", r#"{"files_per_second":150}"#).await;
+        let id = start(app, restore()).await;
+        let working = Working::begin(&app.core);
+        for number in old..old + new {
+            until_back(app, number, Duration::from_secs(10)).await;
+        }
+        let before = (0..old).filter(|number| is_back(app, *number)).count();
+        assert!(before < old / 2, "{before} old files came before the last new one");
+
+        // Whoever serves a file may ask for it without knowing of any job.
+        let path = FilePath::new(name(old - 1)).unwrap();
+        let asked = need::raise_in_volume(&app.core, &Actor::salvor(), 1, std::slice::from_ref(&path)).await;
+        assert_eq!(asked.unwrap(), 1);
+        until_back(app, old - 1, Duration::from_secs(10)).await;
+        assert_eq!(service::job(&app.core, id).await.unwrap().state, "running");
+        service::control(&app.core, &Actor::salvor(), id, JobControl::Cancel).await.unwrap();
         working.end().await;
     }
 
