@@ -120,8 +120,8 @@ fn parse_days(text: &str) -> Result<[bool; 7], String> {
 fn day(word: &str) -> Result<usize, String> {
     let is = |name: &&str| name.eq_ignore_ascii_case(word);
     DAYS.iter()
-        .position(|name| is(&name))
-        .or_else(|| LONG_DAYS.iter().position(|name| is(&name)))
+        .position(&is)
+        .or_else(|| LONG_DAYS.iter().position(&is))
         .ok_or_else(|| format!("\"{word}\" is not a day; write daily, Mon–Fri or Sat,Sun"))
 }
 

@@ -6,7 +6,7 @@
 //!
 //! Invariants: a slow link never holds more than its own [`COPY_SLOTS`]; the link that alone holds something is served
 //! whenever one of its slots is free; whatever is urgent finds the express slot when all others are taken. A process has at
-//! most [`MOST_SLOTS`] segments in hand beside the express one, each with as many threads as the machine has processors.
+//! most [`MOST_SLOTS`] segments in hand beside the express one, each with the few threads that its driver bounds.
 
 use std::collections::HashMap;
 

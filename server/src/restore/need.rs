@@ -240,7 +240,7 @@ struct Pattern<'a> {
 impl<'a> Pattern<'a> {
     fn of(glob: &'a Glob) -> Self {
         let text = glob.as_str();
-        let first = text[..text.find(['*', '?']).unwrap_or(text.len())].as_bytes().to_vec();
+        let first = text.as_bytes()[..text.find(['*', '?']).unwrap_or(text.len())].to_vec();
         let mut end = first.clone();
         // The next text that does not begin so; none after a row of 0xff.
         while end.last() == Some(&0xff) {

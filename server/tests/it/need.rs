@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
+use chrono::TimeDelta;
 use http::Request;
 use http::header::CONTENT_TYPE;
 use salvor::config::Config;
@@ -71,17 +72,19 @@ async fn limit(app: &TestApp, copy: &str, limits: &str) {
 }
 
 /// A worker beside the test, ended with it.
-struct Working(CancellationToken, tokio::task::JoinHandle<()>);
+struct Working(CancellationToken, tokio::task::JoinSet<()>);
 
 impl Working {
     fn begin(core: &Core) -> Self {
         let stop = CancellationToken::new();
-        Self(stop.clone(), tokio::spawn(Worker::run(core.clone(), stop)))
+        let mut working = tokio::task::JoinSet::new();
+        working.spawn(Worker::run(core.clone(), stop.clone()));
+        Self(stop, working)
     }
 
     async fn end(self) {
         self.0.cancel();
-        self.1.await.unwrap();
+        self.1.join_all().await;
     }
 }
 
@@ -150,7 +153,7 @@ on_both_engines! {
         // The old ones come first by name, and fill more than one segment.
         let (old, new) = (1_100, 50);
         fill(app, 0..old);
-        let long_ago = std::time::SystemTime::now() - Duration::from_secs(800 * 86_400);
+        let long_ago = std::time::SystemTime::from(app.core.clock.now() - TimeDelta::days(800));
         for number in 0..old {
             let path = app.path(format!("files/{}", name(number)));
             std::fs::File::options().write(true).open(path).unwrap().set_modified(long_ago).unwrap();
