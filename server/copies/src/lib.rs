@@ -6,13 +6,20 @@
 //! What must always hold: a copy that hangs or lies costs its own readers a bounded time and nobody else anything, and one
 //! that cannot be reached is told from one that does not hold a file. No secret is ever part of a message.
 
+mod object;
+mod object_fault;
+mod object_health;
+mod object_open;
+mod object_store;
 pub mod place;
+mod runtime;
 pub mod secret;
 
 use std::sync::Arc;
 
 use salvor_engine::{FsSource, Root, Source, SourceFault};
 
+pub use object::{Limits, ObjectCopy};
 pub use place::CopyPlace;
 pub use secret::Secret;
 
@@ -23,7 +30,8 @@ pub fn open(place: &CopyPlace, name: &str) -> Result<Arc<dyn Source>, SourceFaul
             let root = Root::open(path).map_err(|why| SourceFault::Gone(why.to_string()))?;
             Ok(Arc::new(FsSource::new(name, Arc::new(root))))
         }
-        CopyPlace::S3(_) | CopyPlace::Webdav(_) => Err(not_yet(place)),
+        CopyPlace::S3(place) => Ok(Arc::new(ObjectCopy::s3(name, place, Limits::default())?)),
+        CopyPlace::Webdav(place) => Ok(Arc::new(ObjectCopy::webdav(name, place, Limits::default())?)),
         CopyPlace::Sftp(_) => Err(not_yet(place)),
         CopyPlace::Restic(_) => Err(not_yet(place)),
     }

@@ -95,6 +95,15 @@ impl WriteFault {
     }
 }
 
+impl From<SourceFault> for WriteFault {
+    fn from(fault: SourceFault) -> Self {
+        match fault {
+            SourceFault::Gone(why) => Self::new(WriteFaultKind::Gone, why),
+            other => Self::new(WriteFaultKind::Io, other.to_string()),
+        }
+    }
+}
+
 impl Kind {
     pub(crate) fn with_article(self) -> &'static str {
         match self {

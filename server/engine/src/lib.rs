@@ -24,6 +24,7 @@ mod restore;
 mod root;
 mod sink;
 mod source;
+mod store;
 mod walk;
 mod xattr;
 
@@ -39,7 +40,7 @@ pub use mark::MarkKind;
 pub use probe::LatencyProbe;
 pub use protect::{
     CopyResult, CopyTarget, Known, ProtectItem, ProtectOptions, ProtectOutcome, ProtectReport, ProtectResult,
-    protect_batch,
+    TargetPlace, protect_batch,
 };
 pub use restore::{
     CopyFault, CopyFaultKind, Gate, RestoreEnd, RestoreItem, RestoreOptions, RestoreOutcome, RestoreReport,
@@ -48,4 +49,5 @@ pub use restore::{
 pub use root::{Kind, Listed, Root, Space, Stat};
 pub use sink::{Attrs, Draft, Label, Quarantined, Sealed, Sink};
 pub use source::{FsSource, Holding, Opened, Source, SourceStat};
+pub use store::{Object, Store, Stored, Upload};
 pub use walk::{Entry, Walk, WalkEvent};

@@ -1,32 +1,68 @@
-//! Copying new and changed files from the primary to the fs copies, without ever spreading damage.
+//! Copying new and changed files from the primary to the copies, without ever spreading damage.
 //!
 //! The primary's file is read and hashed before a copy is touched. Other bytes than the catalogue's under the same mtime are
 //! damage, not a change: [`ProtectResult::Suspicious`], and no copy is touched. An older version on a copy is replaced
 //! atomically; where the copy's version is the *newer* one it goes to the copy's quarantine as well, because a primary whose
-//! clock ran backwards may be the damaged side. Each copy's barrier comes before its files are reported (I2). Remote copies
-//! are written elsewhere.
+//! clock ran backwards may be the damaged side. Each copy's barrier comes before its files are reported (I2); a store has
+//! none, since it answers only when it has an object durably.
 
+mod copying;
+
+use std::io::Read;
 use std::ops::ControlFlow;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use salvor_domain::digest::Digest;
 use salvor_domain::path::FilePath;
 
-use crate::control::{Control, Progress, Tally};
+use crate::control::{Control, Progress, Stopped, Tally};
 use crate::crew;
-use crate::fault::{ReadFault, WriteFault, WriteFaultKind};
-use crate::hash::{Buffer, Hashed, Pace, SMALL, each_chunk, hash_open, stood_still};
+use crate::fault::{ReadFault, SourceFault, WriteFault, WriteFaultKind};
+use crate::hash::{Buffer, Hashed, Pace, SMALL, hash_open};
 use crate::limit::RateLimit;
 use crate::root::{Kind, Root, Stat};
-use crate::sink::{Attrs, Draft, Label, Quarantined, Sealed, Sink};
+use crate::sink::{Attrs, Label, Sink};
+use crate::store::{Store, Stored};
 use crate::xattr;
+use copying::Copying;
 
-/// An fs copy to write to. The limit is for bytes written to it.
-#[derive(Debug, Clone)]
+/// A copy to write to. The limit is for bytes written to it.
+#[derive(Clone)]
 pub struct CopyTarget {
     pub name: String,
-    pub sink: Sink,
+    pub place: TargetPlace,
     pub limit: RateLimit,
+}
+
+#[derive(Clone)]
+pub enum TargetPlace {
+    Folder(Sink),
+    Store(Arc<dyn Store>),
+}
+
+impl From<Sink> for TargetPlace {
+    fn from(sink: Sink) -> Self {
+        Self::Folder(sink)
+    }
+}
+
+impl CopyTarget {
+    fn reachable(&self) -> Result<(), WriteFault> {
+        match &self.place {
+            TargetPlace::Folder(sink) => {
+                sink.root().reachable().map_err(|why| WriteFault::new(WriteFaultKind::Gone, why))
+            }
+            TargetPlace::Store(store) => store.reachable().map_err(WriteFault::from),
+        }
+    }
+
+    /// Nothing that was written before can be lost after it.
+    fn barrier(&self) -> Result<(), WriteFault> {
+        match &self.place {
+            TargetPlace::Folder(sink) => sink.barrier().and_then(|()| self.reachable()),
+            TargetPlace::Store(_) => Ok(()),
+        }
+    }
 }
 
 /// What the catalogue says of a file, if it has it already.
@@ -111,10 +147,7 @@ pub fn protect_batch(
     control: &Control,
     progress: &Progress,
 ) -> ProtectReport {
-    let reachable = |copy: &CopyTarget| {
-        Mutex::new(copy.sink.root().reachable().err().map(|why| WriteFault::new(WriteFaultKind::Gone, why)))
-    };
-    let lost = copies.iter().map(reachable).collect();
+    let lost = copies.iter().map(|copy| Mutex::new(copy.reachable().err())).collect();
     let batch = Batch { primary, copies, options, control, progress, lost };
     let results = crew::work(
         items,
@@ -164,6 +197,7 @@ enum Need {
     Nothing,
     New,
     Replace(Stat),
+    ReplaceObject(Stored),
 }
 
 impl Batch<'_> {
@@ -192,8 +226,7 @@ impl Batch<'_> {
         if done.is_empty() {
             return;
         }
-        let gone = |why| WriteFault::new(WriteFaultKind::Gone, why);
-        if let Err(fault) = copy.sink.barrier().and_then(|()| copy.sink.root().reachable().map_err(gone)) {
+        if let Err(fault) = copy.barrier() {
             for result in &mut done {
                 **result = CopyResult::Failed {
                     reason: format!("it was written, but the copy did not confirm it: {fault}"),
@@ -253,7 +286,7 @@ impl Batch<'_> {
             if small {
                 let content = &buffer.all()[..hashed.size as usize];
                 for (copy, need) in wanting {
-                    let sealed = copying.write_small(copy, content);
+                    let sealed = copying.write_small(copy, &need, content);
                     results.push((copy, copying.finish(copy, &need, sealed)));
                 }
             } else {
@@ -285,7 +318,10 @@ impl Batch<'_> {
         hashed: &Hashed,
         room: &mut Buffer,
     ) -> Result<Need, WriteFault> {
-        let root = self.target(copy)?.sink.root();
+        let root = match &self.target(copy)?.place {
+            TargetPlace::Folder(sink) => sink.root(),
+            TargetPlace::Store(store) => return self.need_object(&**store, item, hashed, room),
+        };
         let unreadable = |fault: ReadFault| WriteFault::new(WriteFaultKind::InTheWay, fault.to_string());
         let stat = match root.stat(&item.path).map_err(unreadable)? {
             None => return Ok(Need::New),
@@ -304,108 +340,49 @@ impl Batch<'_> {
         }
     }
 
+    /// As [`Self::need`]. The object's bytes are read: what the store says of them may be older than their damage.
+    fn need_object(
+        &self,
+        store: &dyn Store,
+        item: &ProtectItem,
+        hashed: &Hashed,
+        room: &mut Buffer,
+    ) -> Result<Need, WriteFault> {
+        let Some(stored) = store.look(&item.path)? else { return Ok(Need::New) };
+        let other_version = stored.stat.digest.is_some_and(|digest| digest != hashed.digest);
+        if stored.stat.size != hashed.size || other_version {
+            return Ok(Need::ReplaceObject(stored));
+        }
+        let mut opened = match store.open(&item.path) {
+            Ok(opened) => opened,
+            Err(SourceFault::NotFound) => return Ok(Need::New),
+            Err(SourceFault::Io(_)) => return Ok(Need::ReplaceObject(stored)),
+            Err(gone) => return Err(gone.into()),
+        };
+        let mut hasher = blake3::Hasher::new();
+        loop {
+            let stopped = |stopped: Stopped| WriteFault::new(WriteFaultKind::Other, stopped.to_string());
+            self.control.check().map_err(stopped)?;
+            match opened.reader.read(room.all()) {
+                Ok(0) => break,
+                Ok(read) => hasher.update(&room.all()[..read]),
+                Err(_) => {
+                    store.reachable()?;
+                    return Ok(Need::ReplaceObject(stored));
+                }
+            };
+        }
+        match Digest(*hasher.finalize().as_bytes()) == hashed.digest {
+            true => Ok(Need::Nothing),
+            false => Ok(Need::ReplaceObject(stored)),
+        }
+    }
+
     fn failed(&self, copy: usize, fault: &WriteFault) -> CopyResult {
         if fault.is_fatal() {
             self.lose(copy, fault);
         }
         CopyResult::Failed { reason: fault.reason.clone() }
-    }
-}
-
-/// One file on its way to its copies.
-struct Copying<'a> {
-    batch: &'a Batch<'a>,
-    item: &'a ProtectItem,
-    hashed: &'a Hashed,
-    attrs: &'a Attrs,
-}
-
-impl Copying<'_> {
-    fn write_small(&self, copy: usize, content: &[u8]) -> Result<Sealed, WriteFault> {
-        let target = self.batch.target(copy)?;
-        let mut draft = target.sink.draft(&self.item.path)?;
-        draft.write_unhashed(content)?;
-        self.take(target, content.len())?;
-        draft.seal_as(self.attrs, self.hashed.digest)
-    }
-
-    /// Reads the primary a second time and writes to all copies at once. Bytes that differ from the first reading are a
-    /// change: every draft is dropped.
-    fn write_large(
-        &self,
-        wanting: Vec<(usize, Need)>,
-        mut file: &std::fs::File,
-        before: &Stat,
-        buffer: &mut Buffer,
-    ) -> Result<Vec<(usize, CopyResult)>, ReadFault> {
-        std::io::Seek::rewind(&mut file).map_err(|_| ReadFault::Io(rustix::io::Errno::IO))?;
-        let mut drafts: Vec<(usize, Need, Result<Draft, WriteFault>)> = wanting
-            .into_iter()
-            .map(|(copy, need)| {
-                let draft = self.batch.target(copy).and_then(|target| target.sink.draft(&self.item.path));
-                (copy, need, draft)
-            })
-            .collect();
-        let limits = [&self.batch.options.limit];
-        let unseen = Progress::new();
-        let mut pace = Pace { control: self.batch.control, limits: &limits, tally: Tally::new(&unseen) };
-        let mut hasher = blake3::Hasher::new();
-        each_chunk(file, before, buffer, &mut pace, |chunk| {
-            hasher.update(chunk);
-            for (copy, _, draft) in &mut drafts {
-                let written = match draft {
-                    Ok(draft) => draft.write_unhashed(chunk).and_then(|()| {
-                        self.batch.target(*copy).and_then(|target| self.take(target, chunk.len()))
-                    }),
-                    Err(_) => continue,
-                };
-                if let Err(fault) = written {
-                    *draft = Err(fault);
-                }
-            }
-        })?;
-        stood_still(file, before)?;
-        if Digest(*hasher.finalize().as_bytes()) != self.hashed.digest {
-            return Err(ReadFault::ChangedWhileRead);
-        }
-        let finish = |(copy, need, draft): (usize, Need, Result<Draft, WriteFault>)| {
-            let sealed = draft.and_then(|draft| draft.seal_as(self.attrs, self.hashed.digest));
-            (copy, self.finish(copy, &need, sealed))
-        };
-        Ok(drafts.into_iter().map(finish).collect())
-    }
-
-    fn take(&self, target: &CopyTarget, bytes: usize) -> Result<(), WriteFault> {
-        target
-            .limit
-            .take_bytes(bytes as u64, self.batch.control)
-            .map_err(|stopped| WriteFault::new(WriteFaultKind::Other, stopped.to_string()))
-    }
-
-    fn finish(&self, copy: usize, need: &Need, sealed: Result<Sealed, WriteFault>) -> CopyResult {
-        let placed = sealed.and_then(|sealed| self.place(copy, need, sealed));
-        placed.unwrap_or_else(|fault| self.batch.failed(copy, &fault))
-    }
-
-    fn place(&self, copy: usize, need: &Need, mut sealed: Sealed) -> Result<CopyResult, WriteFault> {
-        let Need::Replace(there) = need else {
-            return sealed.link().map(|()| CopyResult::Written);
-        };
-        let mut quarantined = None;
-        if there.mtime_ns > self.hashed.mtime_ns {
-            let sink = &self.batch.target(copy)?.sink;
-            match sink.quarantine_link(&self.item.path, there, &self.batch.options.label)? {
-                Quarantined::Moved(place) => quarantined = Some(place),
-                Quarantined::Different => {
-                    return Err(WriteFault::new(
-                        WriteFaultKind::Exists,
-                        "someone else is writing this file on the copy: it was left alone",
-                    ));
-                }
-            }
-        }
-        sealed.replace()?;
-        Ok(CopyResult::Replaced { quarantined })
     }
 }
 

@@ -67,6 +67,10 @@ impl Label {
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
         if fits { Ok(Self(label)) } else { Err(EngineError::BadLabel(label)) }
     }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// What became of a file that was to be moved out of the way.

@@ -9,10 +9,12 @@ use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
 
+use salvor_domain::digest::Digest;
 use salvor_domain::path::{FilePath, shown};
 
 use crate::fault::{ReadFault, SourceFault, io_words};
 use crate::root::{Kind, Root, Stat};
+use crate::store::Store;
 use crate::walk::{Walk, WalkEvent};
 use crate::xattr;
 
@@ -40,6 +42,11 @@ pub trait Source: Send + Sync {
 
     /// Where the file's bytes lie in the copy: those of a batch are read in this order. `None`: in the order of their paths.
     fn location(&self, _path: &FilePath) -> Option<u64> {
+        None
+    }
+
+    /// The same copy as one that objects are written to, where it is one.
+    fn store(self: Arc<Self>) -> Option<Arc<dyn Store>> {
         None
     }
 
@@ -78,6 +85,8 @@ pub struct SourceStat {
     pub size: u64,
     /// Where the copy keeps it.
     pub mtime_ns: Option<i64>,
+    /// The checksum that whoever wrote it there said it had: says which version it is, proves nothing of its bytes now.
+    pub digest: Option<Digest>,
 }
 
 /// An open file of a copy, with what the copy knows of it besides its bytes.
@@ -134,7 +143,7 @@ impl Source for FsSource {
     fn stat(&self, path: &FilePath) -> Result<SourceStat, SourceFault> {
         match self.root.stat(path) {
             Ok(Some(Stat { kind: Kind::File, size, mtime_ns, .. })) => {
-                Ok(SourceStat { size, mtime_ns: Some(mtime_ns) })
+                Ok(SourceStat { size, mtime_ns: Some(mtime_ns), digest: None })
             }
             Ok(Some(other)) => Err(SourceFault::Io(ReadFault::NotAFile(other.kind).to_string())),
             Ok(None) => Err(self.fault(&ReadFault::NotFound)),
@@ -166,7 +175,7 @@ impl Source for FsSource {
         for event in Walk::new(&self.root) {
             match event {
                 WalkEvent::File(entry) => {
-                    let stat = SourceStat { size: entry.size, mtime_ns: Some(entry.mtime_ns) };
+                    let stat = SourceStat { size: entry.size, mtime_ns: Some(entry.mtime_ns), digest: None };
                     if visit(Holding { path: entry.path, stat }).is_break() {
                         return Ok(());
                     }

@@ -15,7 +15,8 @@ use salvor_domain::event::EventKind;
 use salvor_domain::ids::{JobId, WorkerId};
 use salvor_domain::progress::Sample;
 use salvor_engine::{
-    Control, Gate, Label, Progress, RateLimit, Root, Sink, Source, SourceFault, SourceHandle,
+    Control, CopyTarget, Gate, Label, Progress, RateLimit, Root, Sink, Source, SourceFault, SourceHandle,
+    TargetPlace,
 };
 
 use crate::config::{CopyConfig, VolumeConfig};
@@ -233,13 +234,23 @@ impl Work {
         places::confirm_copy(self, &root, copy, false).await
     }
 
-    pub async fn open_sink(&self, copy: &Copy) -> Result<Sink, String> {
-        let Some(folder) = copy.config.place.folder() else {
-            return Err(format!("a copy of kind {} takes no files", copy.config.place.kind()));
+    /// A copy to be written to.
+    pub async fn open_target(&self, copy: &Copy) -> Result<CopyTarget, String> {
+        let config = &copy.config;
+        let place = match config.place.folder() {
+            Some(folder) => {
+                let root = open_folder(folder).await?;
+                places::confirm_copy(self, &root, copy, true).await?;
+                Sink::new(root).into()
+            }
+            None => {
+                let opened = self.core.copies.open(&self.place.config.name, config).await;
+                let store = opened.map_err(|why| why.to_string())?.store();
+                let no_store = || format!("a copy of kind {} takes no files", config.place.kind());
+                TargetPlace::Store(store.ok_or_else(no_store)?)
+            }
         };
-        let root = open_folder(folder).await?;
-        places::confirm_copy(self, &root, copy, true).await?;
-        Ok(Sink::new(root))
+        Ok(CopyTarget { name: config.name.clone(), place, limit: self.limit(config) })
     }
 
     /// Clears away what writes that were interrupted long ago left in a folder. Nobody waits for it.

@@ -4,7 +4,7 @@ use crate::testing::{Mount, Tree, digest, noise, path};
 const THEN: i64 = 1_700_000_000_000_000_000;
 
 fn target(tree: &Tree) -> CopyTarget {
-    CopyTarget { name: "copy".into(), sink: tree.sink(), limit: RateLimit::unlimited() }
+    CopyTarget { name: "copy".into(), place: tree.sink().into(), limit: RateLimit::unlimited() }
 }
 
 fn options() -> ProtectOptions {
@@ -156,7 +156,7 @@ fn a_full_copy_does_not_keep_the_others_from_their_files() {
             ProtectItem { path: path(&format!("{n:02}")), known: None, copies: vec![0, 1] }
         })
         .collect();
-    let full = CopyTarget { name: "full".into(), sink: mount.sink(), limit: RateLimit::unlimited() };
+    let full = CopyTarget { name: "full".into(), place: mount.sink().into(), limit: RateLimit::unlimited() };
     let report = run(&primary, &[full, target(&copy)], &items);
     assert_eq!(report.lost_copies.len(), 1);
     assert_eq!((report.lost_copies[0].0, report.lost_copies[0].1.kind), (0, WriteFaultKind::Full));
@@ -181,7 +181,8 @@ fn what_a_copy_does_not_confirm_is_not_called_written() {
             ProtectItem { path: path(&format!("{n:02}")), known: None, copies: vec![0, 1] }
         })
         .collect();
-    let lying = CopyTarget { name: "lying".into(), sink: mount.sink(), limit: RateLimit::unlimited() };
+    let lying =
+        CopyTarget { name: "lying".into(), place: mount.sink().into(), limit: RateLimit::unlimited() };
     let report = run(&primary, &[lying, target(&good)], &items);
     assert_eq!((report.lost_copies[0].0, report.lost_copies[0].1.kind), (0, WriteFaultKind::Io));
     for outcome in report.outcomes {
@@ -199,7 +200,7 @@ fn an_unmounted_copy_is_lost_and_gets_nothing() {
     primary.write("a", b"x");
     let sink = mount.sink();
     mount.unmount_lazily();
-    let copies = [CopyTarget { name: "nas".into(), sink, limit: RateLimit::unlimited() }];
+    let copies = [CopyTarget { name: "nas".into(), place: sink.into(), limit: RateLimit::unlimited() }];
     let report = run(&primary, &copies, &[ProtectItem { path: path("a"), known: None, copies: vec![0] }]);
     assert_eq!(report.lost_copies[0].1.kind, WriteFaultKind::Gone);
     assert!(matches!(results(report.outcomes[0].result.clone())[0], CopyResult::Failed { .. }));

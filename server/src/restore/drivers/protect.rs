@@ -13,8 +13,8 @@ use salvor_domain::segment::{SEGMENT_BYTES, SEGMENT_FILES};
 use salvor_domain::units;
 use salvor_domain::volume::{FileState, Mode};
 use salvor_engine::{
-    CopyResult, CopyTarget, Entry, Hashed, Kind, Known, ProtectItem, ProtectOptions, ProtectReport,
-    ProtectResult, protect_batch,
+    CopyResult, Entry, Hashed, Kind, Known, ProtectItem, ProtectOptions, ProtectReport, ProtectResult,
+    TargetPlace, protect_batch,
 };
 
 use crate::database::Tx;
@@ -31,6 +31,7 @@ use crate::volumes::store as volumes;
 
 const BATCH_FILES: usize = 250;
 const BATCH_BYTES: u64 = 32 << 20;
+const FAR_THREADS: usize = 16;
 /// Why a file that may be damaged is left out.
 const SUSPICIOUS: &str = "its bytes changed but its time did not: not copied, since it may be damaged";
 
@@ -225,11 +226,14 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
     let copies = targets(work)?;
     let mut open = Vec::new();
     for copy in &copies {
-        let sink = work.open_sink(copy).await.map_err(|why| {
+        let target = work.open_target(copy).await.map_err(|why| {
             Halt::Stuck(format!("the copy \"{}\" is out of reach: {why}", copy.config.name))
         })?;
-        open.push(CopyTarget { name: copy.config.name.clone(), sink, limit: work.limit(&copy.config) });
+        open.push(target);
     }
+    // Each object waits for answers from afar, not for this machine.
+    let far = open.iter().any(|target| matches!(target.place, TargetPlace::Store(_)));
+    let threads = if far { work.threads.max(FAR_THREADS) } else { work.threads };
     let segment = Segment { work, copies };
     let mut tx = work.core.db.read().await?;
     let items = segments::waiting_items(&mut tx, work.segment.id).await?;
@@ -239,7 +243,7 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
         let (batch, rest) = left.split_at(batch_len(left));
         let known = segment.known(batch).await?;
         let wanted: Vec<ProtectItem> = batch.iter().map(|item| segment.wanted(item, &known)).collect();
-        let options = ProtectOptions { threads: work.threads, limit: work.job_limit(), label: work.label()? };
+        let options = ProtectOptions { threads, limit: work.job_limit(), label: work.label()? };
         let (primary, open) = (primary.clone(), open.clone());
         let (control, progress) = (work.control.clone(), work.progress.clone());
         let (report, seconds) = work
