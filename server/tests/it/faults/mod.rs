@@ -24,11 +24,11 @@ use crate::jobs::until;
 use crate::support::TestApp;
 
 /// Files that a restore has to bring back: enough for two segments.
-const FILES: usize = 1_100;
+const FILES: usize = 1_500;
 
 fn fill(app: &TestApp) {
     for number in 0..FILES {
-        app.write(format!("files/site {}/{number}.jpg", number % 20), &noise(number, 300 + number % 700));
+        app.write(format!("files/site {}/{number}.jpg", number % 20), &noise(number, 2_000 + number));
     }
 }
 
