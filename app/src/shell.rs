@@ -13,7 +13,7 @@ use leptos_router::{SsrMode, path};
 use crate::accounts::pages::{AccountPage, LinkPage, SignInPage};
 use crate::accounts::port::Viewer;
 use crate::incidents::pages::{ComponentsPage, IncidentPage, IncidentsPage, OpenIncidentPage};
-use crate::restore::pages::{JobPage, JobsPage};
+use crate::restore::pages::{JobPage, JobsPage, ReadinessPage};
 use crate::tickets::pages::{QueuePage, TicketPage};
 use crate::ui::layout::Layout;
 use crate::ui::page::NotFound;
@@ -65,6 +65,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/console/account") view=AccountPage ssr=SsrMode::Async />
                     <Route path=path!("/console/jobs") view=JobsPage ssr=SsrMode::Async />
                     <Route path=path!("/console/jobs/:id") view=JobPage ssr=SsrMode::Async />
+                    <Route path=path!("/console/readiness") view=ReadinessPage ssr=SsrMode::Async />
                     <Route path=path!("/console/volumes/:name") view=VolumePage ssr=SsrMode::Async />
                     <Route path=path!("/console/incidents") view=IncidentsPage ssr=SsrMode::Async />
                     <Route path=path!("/console/incidents/open") view=OpenIncidentPage ssr=SsrMode::Async />

@@ -7,6 +7,7 @@
 
 mod copy;
 mod raw;
+mod readiness;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use salvor_copies::CopyPlace;
 use salvor_domain::limits::{ByteRate, Limits};
+use salvor_domain::readiness::Objectives;
 use salvor_domain::timetable::Timetable;
 use salvor_domain::units::Bandwidth;
 use salvor_domain::url_pattern::UrlPattern;
@@ -77,6 +79,7 @@ pub struct VolumeConfig {
     pub url_patterns: Vec<UrlPattern>,
     /// In order of preference.
     pub copies: Vec<CopyConfig>,
+    pub readiness: Objectives,
 }
 
 #[derive(Debug, Clone)]
@@ -228,7 +231,8 @@ mod tests {
         let config = load(&format!(
             "[server]\nlisten = \"127.0.0.1:9\"\n[tickets]\nrestore = \"ask\"\n{VOLUME}\
              url_patterns = [\"https://{{site}}.example.com/files/{{path}}\"]\n\
-             [[volume.copy]]\nname = \"local\"\nkind = \"fs\"\nplacement = \"onsite\"\npath = \"copy\"\nbandwidth = \"100 Mbit/s\"\n"
+             [[volume.copy]]\nname = \"local\"\nkind = \"fs\"\nplacement = \"onsite\"\npath = \"copy\"\nbandwidth = \"100 Mbit/s\"\n\
+             [volume.readiness]\nrpo = \"24h\"\ndrill_every = \"7d\"\n"
         ))
         .unwrap();
         assert_eq!(config.server.public_url, "http://127.0.0.1:9");
@@ -237,6 +241,11 @@ mod tests {
         assert_eq!(copy.bandwidth.unwrap().bytes_per_second(), 12_500_000);
         let folder = copy.place.folder().unwrap();
         assert!(folder.is_absolute() && folder.ends_with("copy"), "relative to the file");
+        let readiness = config.volume("uploads").unwrap().readiness;
+        assert_eq!(
+            (readiness.rpo.unwrap().seconds(), readiness.rto, readiness.drill_every.unwrap().seconds()),
+            (86_400, None, 604_800)
+        );
     }
 
     #[test]
@@ -253,6 +262,11 @@ mod tests {
             ("[[volume]]\nname = \"a b\"\npath = \"x\"\n", &["volume.name", "a b", "letters"]),
             (&format!("{VOLUME}url_patterns = [\"x\"]\n"), &["uploads", "url_patterns", "{path}"]),
             (&format!("{VOLUME}{VOLUME}"), &["uploads", "twice"]),
+            (
+                &format!("{VOLUME}[volume.readiness]\nrpo = \"a day\"\n"),
+                &["salvor.toml", "uploads", "readiness.rpo", "a day", "24h"],
+            ),
+            (&format!("{VOLUME}[volume.readiness]\nrpa = \"1d\"\n"), &["rpa", "rpo"]),
             (
                 &format!("{VOLUME}[[volume.copy]]\nname = \"c\"\nkind = \"tape\"\nplacement = \"onsite\"\n"),
                 &["copy \"c\", kind", "tape", "fs"],

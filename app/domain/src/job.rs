@@ -79,6 +79,9 @@ pub enum JobRequest {
         /// Files from each copy; absent means as many as tell something.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         sample: Option<u64>,
+        /// What the choice of files was drawn with: the same again chooses the same again. Given by Salvor when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seed: Option<u32>,
     },
 }
 
@@ -324,6 +327,9 @@ pub struct Plan {
     pub in_no_copy: u64,
     /// The first hundred of those.
     pub in_no_copy_paths: Vec<String>,
+    /// Time that the whole needs, copies working side by side; absent when that of any of them is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<EtaRange>,
 }
 
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -332,7 +338,7 @@ pub struct PlannedSource {
     pub amount: Amount,
     /// Time that this copy needs for its part; absent when nothing was ever measured.
     pub estimate: Option<EtaRange>,
-    /// Where the estimate comes from, for people: `measured by 3 jobs`, `its bandwidth limit`.
+    /// Where the estimate comes from, for people: `3 jobs and a drill in the last 30 days`, `its bandwidth limit`.
     pub basis: String,
 }
 
@@ -415,7 +421,8 @@ impl JobReport {
             JobKind::Restore => self.plan.as_ref().is_none_or(|plan| plan.in_no_copy == 0),
             // Orphans that nobody knows are for a person to look at.
             JobKind::Reunite => self.findings.orphan == 0,
-            JobKind::Drill => true,
+            // A drill that verified nothing says nothing.
+            JobKind::Drill => self.files.done > 0,
         }
     }
 }

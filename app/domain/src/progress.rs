@@ -3,6 +3,8 @@
 //! An estimate is a range with a basis, or it is absent: never a number without data (promise I10). Time in pauses does
 //! not count; the caller gives samples in *active* seconds.
 
+use crate::pace::{self, Observation};
+
 /// Files and bytes moved by an active second of a job.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Sample {
@@ -58,6 +60,155 @@ pub fn estimate(left: Amount, rate: Rate) -> Option<EtaRange> {
     Some(EtaRange { low_seconds: least.max(most * 0.5) * 0.8, high_seconds: most * 1.25 })
 }
 
+/// What one part of a job (the files that come from one copy) has done so far, and has left.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lane {
+    /// Oldest first.
+    pub samples: Vec<Sample>,
+    pub left: Amount,
+    /// How long what is left takes by the plan: until the lane has moved there is nothing better.
+    pub planned: Option<EtaRange>,
+}
+
+/// Of what has moved, the newer half of the weight lies in this share of the time, within these seconds.
+const HALF_SHARE: f64 = 1.0 / 6.0;
+const HALF_SECONDS: (f64, f64) = (8.0, 240.0);
+/// A stretch says something from this many seconds on.
+const SPEAKS: f64 = 1.0;
+
+/// How long `left` still takes, `now` in active seconds; `None` when that is not known: nothing has moved yet, or nothing
+/// moves any more.
+///
+/// Files and bytes count together; the newest stretch counts most. Between two samples the time runs down by the clock,
+/// and when the next is overdue the range grows, until there is none.
+pub fn eta(samples: &[Sample], left: Amount, now: f64) -> Option<EtaRange> {
+    if left == Amount::default() {
+        return Some(EtaRange { low_seconds: 0.0, high_seconds: 1.0 });
+    }
+    let moves = moves(samples);
+    let last = moves.last()?;
+    let observed: f64 = moves.iter().map(|step| step.seconds).sum();
+    if observed < SPEAKS {
+        return None;
+    }
+    let half = (observed * HALF_SHARE).clamp(HALF_SECONDS.0, HALF_SECONDS.1);
+    let seen: Vec<Observation> = moves.iter().map(|step| step.observed(last.at, half)).collect();
+    let cost = pace::fit(&seen)?;
+    let (least, most) = cost.seconds(left)?;
+    let reach = 1.0 - (observed / most.max(0.001)).min(1.0);
+    let doubt = (0.08 + 0.17 * reach + unrest(&moves, &cost)).min(0.9);
+    let range = EtaRange { low_seconds: least * (1.0 - doubt), high_seconds: most * (1.0 + doubt) };
+    let longest = moves.iter().rev().take(8).map(|step| step.seconds).fold(0.0, f64::max);
+    let range = range.after(now - last.at, longest)?;
+    (range.low_seconds.is_finite() && range.high_seconds.is_finite()).then_some(range)
+}
+
+/// A job on several copies ends when the slowest copy's part ends; one part unknown makes the whole unknown.
+pub fn eta_of_lanes(lanes: &[Lane], now: f64) -> Option<EtaRange> {
+    let open: Vec<&Lane> = lanes.iter().filter(|lane| lane.left != Amount::default()).collect();
+    if open.is_empty() {
+        return Some(EtaRange { low_seconds: 0.0, high_seconds: 1.0 });
+    }
+    pace::side_by_side(open.into_iter().map(|lane| {
+        let has_moved = !moves(&lane.samples).is_empty();
+        if has_moved { eta(&lane.samples, lane.left, now) } else { lane.planned }
+    }))
+}
+
+impl EtaRange {
+    /// The same estimate `idle` seconds later, when moves usually came within `usual` seconds.
+    fn after(self, idle: f64, usual: f64) -> Option<Self> {
+        let idle = idle.max(0.0);
+        let patience = usual * 1.5 + 2.0;
+        let (waited, overdue) = (idle.min(patience), (idle - patience).max(0.0));
+        if overdue > (usual * 2.0).max(20.0) {
+            return None;
+        }
+        // Something is left: it is never "0 s".
+        let low_seconds = (self.low_seconds - waited).max(1.0);
+        let high_seconds = (self.high_seconds - waited).max(low_seconds + 1.0) + overdue * 2.0;
+        Some(Self { low_seconds, high_seconds })
+    }
+
+    /// The share `part` of `whole` of it.
+    #[must_use]
+    pub fn share(self, part: Amount, whole: Amount) -> Self {
+        let of = |part: u64, whole: u64| if whole == 0 { 0.0 } else { (part as f64 / whole as f64).min(1.0) };
+        let share = of(part.files, whole.files).max(of(part.bytes, whole.bytes));
+        Self { low_seconds: self.low_seconds * share, high_seconds: self.high_seconds * share }
+    }
+}
+
+/// Something moved: until when, in how many seconds since the move before.
+struct Move {
+    at: f64,
+    seconds: f64,
+    files: u64,
+    bytes: u64,
+}
+
+impl Move {
+    fn observed(&self, newest: f64, half: f64) -> Observation {
+        let weight = 0.5_f64.powf((newest - self.at).max(0.0) / half).max(1e-9);
+        Observation { files: self.files as f64, bytes: self.bytes as f64, seconds: self.seconds, weight }
+    }
+}
+
+/// The steps in which something moved. Time before the first is planning's; samples out of order are passed over, and so
+/// are figures that went back (a job that was planned anew).
+fn moves(samples: &[Sample]) -> Vec<Move> {
+    let mut moves: Vec<Move> = Vec::new();
+    let mut from: Option<Sample> = None;
+    for &sample in samples.iter().filter(|sample| sample.active_seconds.is_finite()) {
+        let Some(before) = from else {
+            from = Some(sample);
+            continue;
+        };
+        let (files, bytes) =
+            (sample.files.saturating_sub(before.files), sample.bytes.saturating_sub(before.bytes));
+        let seconds = sample.active_seconds - before.active_seconds;
+        if sample.files < before.files || sample.bytes < before.bytes {
+            from = Some(sample);
+        } else if files == 0 && bytes == 0 {
+            if moves.is_empty() {
+                from = Some(sample);
+            }
+        } else if seconds > 0.0 {
+            moves.push(Move { at: sample.active_seconds, seconds, files, bytes });
+            from = Some(sample);
+        }
+    }
+    moves
+}
+
+/// How much the pace wandered: the doubt that remains after so many stretches.
+fn unrest(moves: &[Move], cost: &pace::Cost) -> f64 {
+    const STRETCHES: usize = 8;
+    const FEW: f64 = 0.1;
+    if moves.len() < 3 {
+        return FEW;
+    }
+    let stretch = moves.len().div_ceil(STRETCHES);
+    let ratios: Vec<f64> = moves
+        .chunks(stretch)
+        .filter_map(|part| {
+            let sum = |of: fn(&Move) -> u64| part.iter().map(of).sum::<u64>();
+            let amount = Amount { files: sum(|step| step.files), bytes: sum(|step| step.bytes) };
+            let (least, most) = cost.seconds(amount)?;
+            let expected = (least + most) / 2.0;
+            let seconds: f64 = part.iter().map(|step| step.seconds).sum();
+            (expected > 0.0).then(|| (seconds / expected).clamp(0.1, 10.0))
+        })
+        .collect();
+    let count = ratios.len() as f64;
+    if count < 2.0 {
+        return FEW;
+    }
+    let mean = ratios.iter().sum::<f64>() / count;
+    let variance = ratios.iter().map(|ratio| (ratio - mean).powi(2)).sum::<f64>() / (count - 1.0);
+    variance.sqrt() / count.sqrt()
+}
+
 /// Whole percent for people; 100 only when everything is done, however little is missing.
 pub fn percent(done: u64, total: u64) -> u8 {
     match total {
@@ -68,31 +219,4 @@ pub fn percent(done: u64, total: u64) -> u8 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn nothing_measured_is_nothing_said() {
-        assert_eq!(rate(&[]), None);
-        let still = Sample { active_seconds: 5.0, files: 0, bytes: 0 };
-        assert_eq!(rate(&[Sample { active_seconds: 0.0, ..still }, still]), None);
-        let only_files = Rate { files_per_second: 10.0, bytes_per_second: 0.0 };
-        assert_eq!(estimate(Amount { files: 1, bytes: 9 }, only_files), None);
-    }
-
-    proptest! {
-        #[test]
-        fn a_range_is_ordered_and_grows_with_what_is_left(files in 0u64..1_000_000, bytes in 0u64..1 << 40) {
-            let rate = Rate { files_per_second: 900.0, bytes_per_second: 12.5e6 };
-            let eta = estimate(Amount { files, bytes }, rate).unwrap();
-            let more = estimate(Amount { files: files + 1000, bytes: bytes * 2 }, rate).unwrap();
-            prop_assert!(eta.low_seconds <= eta.high_seconds && eta.high_seconds <= more.high_seconds);
-        }
-
-        #[test]
-        fn a_hundred_percent_is_everything(done in 0u64..u64::MAX, missing in 1u64..1000) {
-            prop_assert!(percent(done, done.saturating_add(missing)) < 100 || done.checked_add(missing).is_none());
-        }
-    }
-}
+mod tests;

@@ -47,6 +47,11 @@ pub struct RestoreRequest {
 }
 
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct DrillRequest {
+    pub volume: String,
+}
+
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct ControlRequest {
     pub job: String,
     pub control: JobControl,
@@ -82,6 +87,12 @@ pub async fn start_check(request: CheckRequest) -> Result<(), Problem> {
 #[server(prefix = "/console/do", endpoint = "start_protect")]
 pub async fn start_protect(request: ProtectRequest) -> Result<(), Problem> {
     start(request.volume, JobRequest::Protect { to: Vec::new(), adopt: None }, false).await
+}
+
+/// Restores a sample from every copy to scratch, verifies and measures it.
+#[server(prefix = "/console/do", endpoint = "start_drill")]
+pub async fn start_drill(request: DrillRequest) -> Result<(), Problem> {
+    start(request.volume, JobRequest::Drill { from: Vec::new(), sample: None, seed: None }, false).await
 }
 
 /// Plans a restore, which then waits until somebody has read the plan.

@@ -7,8 +7,10 @@ use salvor_domain::event::Event;
 use salvor_domain::ids::JobId;
 use salvor_domain::job::{JobControl, JobKind, JobReport, JobRequest};
 use salvor_domain::limits::JobLimits;
+use salvor_domain::pace::Measurement;
 use salvor_domain::path::Glob;
 use salvor_domain::progress::Sample;
+use salvor_domain::readiness::Readiness;
 
 use crate::problem::Problem;
 
@@ -39,12 +41,30 @@ pub struct JobView {
     pub samples: Vec<Sample>,
 }
 
+/// A volume's readiness, and what its figures rest on: `GET /api/v1/readiness` answers these.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct ReadinessView {
+    #[serde(flatten)]
+    pub readiness: Readiness,
+    /// In the copies' order.
+    pub rates: Vec<CopyRates>,
+}
+
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct CopyRates {
+    pub name: String,
+    /// The newest first.
+    pub measured: Vec<Measurement>,
+}
+
 #[async_trait]
 pub trait JobsPort: Send + Sync {
     /// Newest first; `volume` and `active` narrow it down.
     async fn jobs(&self, volume: Option<&str>, active: bool, limit: u32) -> Result<Vec<JobReport>, Problem>;
     async fn job(&self, id: JobId) -> Result<JobView, Problem>;
     async fn start(&self, actor: &Actor, job: NewJob) -> Result<JobReport, Problem>;
+    /// Of one volume, or of all.
+    async fn readiness(&self, volume: Option<&str>) -> Result<Vec<ReadinessView>, Problem>;
     async fn control(&self, actor: &Actor, id: JobId, control: JobControl) -> Result<JobReport, Problem>;
     /// Brings files sooner that wait in a restore; gives how many.
     async fn raise(&self, actor: &Actor, id: JobId, paths: &[Glob]) -> Result<u64, Problem>;
@@ -88,13 +108,17 @@ impl JobView {
                             low_seconds: 20.0,
                             high_seconds: 50.0,
                         }),
-                        basis: "measured by 3 jobs".into(),
+                        basis: "3 jobs and a drill in the last 30 days".into(),
                     }],
                     in_place: 258,
                     newer: 1,
                     tombstoned: 0,
                     in_no_copy: 1,
                     in_no_copy_paths: vec!["rose/lost.jpg".into()],
+                    estimate: Some(salvor_domain::progress::EtaRange {
+                        low_seconds: 20.0,
+                        high_seconds: 50.0,
+                    }),
                 }),
                 dry_run: false,
                 eta: Some(salvor_domain::progress::EtaRange { low_seconds: 12.0, high_seconds: 25.0 }),
@@ -107,6 +131,80 @@ impl JobView {
             samples: vec![
                 Sample { active_seconds: 0.0, files: 0, bytes: 0 },
                 Sample { active_seconds: 42.0, files: 40, bytes: 1_200_000 },
+            ],
+        }
+    }
+}
+
+impl ReadinessView {
+    /// A drilled onsite copy, and an offsite one of which nothing is known.
+    pub fn sample() -> Self {
+        use chrono::TimeDelta;
+        use salvor_domain::pace::{Basis, Estimate};
+        use salvor_domain::progress::{Amount, EtaRange};
+        use salvor_domain::readiness::{CopyFacts, DrillResult, Objectives, VolumeFacts, judge};
+        use salvor_domain::volume::Placement;
+
+        let now = DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(100);
+        let amount = |files| Amount { files, bytes: files * 30_000 };
+        let estimate = |range: Option<(f64, f64)>, basis: &str| Estimate {
+            range: range.map(|(low_seconds, high_seconds)| EtaRange { low_seconds, high_seconds }),
+            basis: basis.into(),
+        };
+        let local = CopyFacts {
+            name: "local".into(),
+            placement: Placement::Onsite,
+            held: amount(300),
+            first: amount(300),
+            protected_at: Some(now - TimeDelta::hours(30)),
+            faults: 1,
+            whole: estimate(Some((3_600.0, 7_200.0)), "a drill in the last 30 days"),
+            part: estimate(Some((3_600.0, 7_200.0)), "a drill in the last 30 days"),
+            last_drill: Some(DrillResult {
+                job: "00000000-0000-7000-8000-000000000002".into(),
+                at: now - TimeDelta::days(2),
+                verified: 199,
+                failed: 1,
+                skipped: 0,
+                bytes: 5_970_000,
+                seconds: 2.0,
+                reason: Some("rose/a.jpg: its bytes there do not have the catalogue's checksum".into()),
+            }),
+        };
+        let offsite = CopyFacts {
+            name: "offsite".into(),
+            placement: Placement::Offsite,
+            held: amount(320),
+            first: amount(20),
+            protected_at: Some(now - TimeDelta::hours(3)),
+            faults: 0,
+            whole: estimate(None, "not measured yet"),
+            part: estimate(None, "not measured yet"),
+            last_drill: None,
+        };
+        let span = |text: &str| text.parse().ok();
+        let objectives = Objectives { rpo: span("24h"), rto: span("4h"), drill_every: span("7d") };
+        let facts = VolumeFacts {
+            volume: "uploads".into(),
+            all: amount(320),
+            in_no_copy: amount(0),
+            copies: vec![local, offsite],
+        };
+        let measured = |days, bytes| Measurement {
+            at: now - TimeDelta::days(days),
+            basis: if days == 2 { Basis::Drill } else { Basis::Job },
+            files: 200,
+            bytes,
+            seconds: 2.0,
+        };
+        Self {
+            readiness: judge(objectives, &facts, now),
+            rates: vec![
+                CopyRates {
+                    name: "local".into(),
+                    measured: vec![measured(2, 5_970_000), measured(9, 7_000_000), measured(20, 4_000_000)],
+                },
+                CopyRates { name: "offsite".into(), measured: vec![] },
             ],
         }
     }

@@ -3,7 +3,8 @@
 use leptos::prelude::*;
 use salvor_domain::finding::FindingKind;
 use salvor_domain::incident::{ComponentStatus, Impact, IncidentStatus};
-use salvor_domain::ticket::{LineState, TicketState, Verdict};
+use salvor_domain::readiness::Verdict;
+use salvor_domain::ticket::{LineState, TicketState, Verdict as Diagnosis};
 use salvor_domain::volume::Mode;
 
 use crate::document::tone;
@@ -87,15 +88,25 @@ pub fn line(state: LineState) -> (Tone, &'static str) {
     }
 }
 
-pub fn verdict(verdict: Verdict) -> &'static str {
+pub fn verdict(verdict: Diagnosis) -> &'static str {
     match verdict {
-        Verdict::Present => "On the volume and good",
-        Verdict::BeingRestored => "Being restored",
-        Verdict::Restorable => "Lost, a copy has it",
-        Verdict::Overwritten => "A newer file is in its place",
-        Verdict::Deleted => "Deleted by its owner",
-        Verdict::InNoCopy => "Lost, in no copy",
-        Verdict::NotOurs => "Not one of ours",
+        Diagnosis::Present => "On the volume and good",
+        Diagnosis::BeingRestored => "Being restored",
+        Diagnosis::Restorable => "Lost, a copy has it",
+        Diagnosis::Overwritten => "A newer file is in its place",
+        Diagnosis::Deleted => "Deleted by its owner",
+        Diagnosis::InNoCopy => "Lost, in no copy",
+        Diagnosis::NotOurs => "Not one of ours",
+    }
+}
+
+/// Whether an objective is met; what is not known is not green.
+pub fn readiness(verdict: Verdict) -> (Tone, &'static str) {
+    match verdict {
+        Verdict::Met => (Tone::Ok, "Met"),
+        Verdict::Unset => (Tone::Plain, "No objective"),
+        Verdict::Unknown => (Tone::Warn, "Not known"),
+        Verdict::Missed => (Tone::Bad, "Missed"),
     }
 }
 

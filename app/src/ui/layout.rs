@@ -10,9 +10,10 @@ use crate::problem::Problem;
 use crate::ui::address::PROBLEM;
 
 /// The pages that the navigation leads to, by address and name.
-const PLACES: [(&str, &str); 5] = [
+const PLACES: [(&str, &str); 6] = [
     ("/console", "Overview"),
     ("/console/jobs", "Jobs"),
+    ("/console/readiness", "Readiness"),
     ("/console/incidents", "Incidents"),
     ("/console/tickets", "Tickets"),
     ("/console/components", "Components"),

@@ -11,6 +11,7 @@ pub mod form;
 pub mod layout;
 pub mod live;
 pub mod page;
+pub mod span_chart;
 pub mod time;
 
 pub use address::Address;

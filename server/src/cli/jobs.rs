@@ -1,4 +1,4 @@
-//! `salvor protect`, `check`, `restore`: start a job, work on it here, and say what came of it.
+//! `salvor protect`, `check`, `restore`, `drill`: start a job, work on it here, and say what came of it.
 //!
 //! A running `salvor serve` on the same database shares the work; none is needed. Progress goes to stderr (a bar on a
 //! terminal), the result to stdout.
@@ -77,6 +77,20 @@ pub struct RestoreArgs {
     common: CommonArgs,
 }
 
+/// Restore a sample from the copies to scratch, verify it and measure it
+#[derive(Debug, clap::Args)]
+pub struct DrillArgs {
+    volume: String,
+    /// Only from this copy (may be repeated)
+    #[arg(long, value_name = "COPY")]
+    from: Vec<String>,
+    /// So many files from each copy; without it as many as tell something (200, 256 MiB or a minute)
+    #[arg(long, value_name = "N")]
+    sample: Option<u64>,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
 #[derive(Debug, clap::Args)]
 pub struct CommonArgs {
     /// Say what would be done, and move nothing
@@ -137,6 +151,11 @@ pub async fn restore(core: Core, args: RestoreArgs) -> Result<ExitCode, CliError
     let to_folder = args.to.map(absolute).transpose()?;
     let request =
         JobRequest::Restore { from: args.from, paths: globs(args.paths), files: Vec::new(), to_folder };
+    run(core, args.volume, request, args.common).await
+}
+
+pub async fn drill(core: Core, args: DrillArgs) -> Result<ExitCode, CliError> {
+    let request = JobRequest::Drill { from: args.from, sample: args.sample, seed: None };
     run(core, args.volume, request, args.common).await
 }
 
@@ -318,6 +337,9 @@ fn show_plan(kind: JobKind, plan: &Plan) {
             amount(source.amount.files, source.amount.bytes),
             source.basis
         );
+    }
+    if let (Some(eta), [_, _, ..]) = (plan.estimate, plan.sources.as_slice()) {
+        println!("  all of it, side by side: {}", units::duration_range(eta.low_seconds, eta.high_seconds));
     }
     for (count, what) in [
         (plan.in_place, "in place already"),

@@ -10,6 +10,7 @@ mod job;
 mod jobs;
 mod limit;
 mod mode;
+mod readiness;
 mod serve;
 mod token;
 mod user;
@@ -50,6 +51,8 @@ enum Command {
     Protect(jobs::ProtectArgs),
     Check(jobs::CheckArgs),
     Restore(jobs::RestoreArgs),
+    Drill(jobs::DrillArgs),
+    Readiness(readiness::Args),
     #[command(subcommand)]
     Job(job::Args),
     Limit(limit::Args),
@@ -98,6 +101,8 @@ async fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Protect(args) => jobs::protect(open(config).await?, args).await,
         Command::Check(args) => jobs::check(open(config).await?, args).await,
         Command::Restore(args) => jobs::restore(open(config).await?, args).await,
+        Command::Drill(args) => jobs::drill(open(config).await?, args).await,
+        Command::Readiness(args) => readiness::run(open(config).await?, args).await,
         Command::Job(args) => job::run(open(config).await?, args).await,
         Command::Limit(args) => limit::run(open(config).await?, args).await,
         Command::Demo(args) => demo::run(open(config).await?, args).await,

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{
     ConfigError, CopyConfig, GatewayConfig, LOOPBACK, MAX_COPIES, MailConfig, ServerConfig, TicketRestore,
-    TicketsConfig, Variables, VolumeConfig, copy,
+    TicketsConfig, Variables, VolumeConfig, copy, readiness,
 };
 use crate::network::Network;
 
@@ -64,6 +64,8 @@ struct Volume {
     url_patterns: Vec<String>,
     #[serde(default, rename = "copy")]
     copies: Vec<toml::Table>,
+    #[serde(default)]
+    readiness: readiness::Raw,
 }
 
 pub(super) fn wrong(key: impl Into<String>, message: impl std::fmt::Display) -> ConfigError {
@@ -175,6 +177,7 @@ impl Volume {
             }
             copies.push(copy);
         }
-        Ok(VolumeConfig { name: self.name, path, url_patterns, copies })
+        let readiness = self.readiness.parse(&self.name)?;
+        Ok(VolumeConfig { name: self.name, path, url_patterns, copies, readiness })
     }
 }

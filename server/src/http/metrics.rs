@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 use salvor_domain::finding::FindingKind;
+use salvor_domain::readiness::Verdict;
 
 use crate::core::Core;
 use crate::http::Answer;
@@ -19,6 +20,7 @@ pub async fn metrics(State(core): State<Core>, State(tickets): State<Tickets>) -
     page.family("salvor_build", "info", "What runs here.");
     page.sample("salvor_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
     volumes_into(&mut page, &core).await?;
+    readiness_into(&mut page, &core).await?;
     page.family("salvor_jobs", "gauge", "Jobs by their state.");
     for (state, count) in restore::service::counts(&core).await? {
         page.sample("salvor_jobs", &[("state", &state)], count);
@@ -71,6 +73,57 @@ async fn volumes_into(page: &mut Page, core: &Core) -> Answer<()> {
     for view in &views {
         for copy in &view.copies {
             page.sample("salvor_copy_faults", &[("volume", &view.name), ("copy", &copy.name)], copy.faults);
+        }
+    }
+    Ok(())
+}
+
+/// What is not known has no sample.
+async fn readiness_into(page: &mut Page, core: &Core) -> Answer<()> {
+    let views = restore::readiness::readiness(core, None).await?;
+    let ready = || views.iter().map(|view| &view.readiness);
+    page.family("salvor_readiness", "stateset", "Whether the volume's objective is met.");
+    for view in ready() {
+        for (objective, judged) in [("rpo", &view.rpo), ("rto", &view.rto), ("drill", &view.drill)] {
+            for verdict in Verdict::ALL {
+                let labels = [
+                    ("volume", view.volume.as_str()),
+                    ("objective", objective),
+                    ("salvor_readiness", verdict.as_str()),
+                ];
+                page.sample("salvor_readiness", &labels, u8::from(judged.verdict == *verdict));
+            }
+        }
+    }
+    page.family(
+        "salvor_rto_seconds",
+        "gauge",
+        "Time to bring everything back, the least and the most likely.",
+    );
+    for view in ready() {
+        let Some(range) = view.rto.range else { continue };
+        for (bound, seconds) in [("low", range.low_seconds), ("high", range.high_seconds)] {
+            page.sample("salvor_rto_seconds", &[("volume", &view.volume), ("bound", bound)], seconds);
+        }
+    }
+    page.family(
+        "salvor_copy_age_seconds",
+        "gauge",
+        "Since the last protect that brought the copy everything.",
+    );
+    for view in ready() {
+        for copy in &view.copies {
+            let Some(age) = copy.rpo.range else { continue };
+            let labels = [("volume", view.volume.as_str()), ("copy", copy.name.as_str())];
+            page.sample("salvor_copy_age_seconds", &labels, age.low_seconds);
+        }
+    }
+    page.family("salvor_drill_age_seconds", "gauge", "Since the last drill of the copy.");
+    for view in ready() {
+        for copy in &view.copies {
+            let Some(age) = copy.drill.range else { continue };
+            let labels = [("volume", view.volume.as_str()), ("copy", copy.name.as_str())];
+            page.sample("salvor_drill_age_seconds", &labels, age.low_seconds);
         }
     }
     Ok(())

@@ -10,7 +10,7 @@ use axum::routing::{get, post, put};
 use axum::{Extension, Router};
 use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderMap, StatusCode};
-use salvor_app::restore::port::NewJob;
+use salvor_app::restore::port::{NewJob, ReadinessView};
 use salvor_domain::ids::JobId;
 use salvor_domain::job::{JobControl, JobReport};
 use salvor_domain::limits::JobLimits;
@@ -18,7 +18,7 @@ use salvor_domain::path::Glob;
 use tokio_util::sync::CancellationToken;
 
 use super::live::Live;
-use super::{need, pace, service};
+use super::{need, pace, readiness, service};
 use crate::core::Core;
 use crate::http::{Answer, ApiProblem, AppState, Caller, Json, Path, Query};
 use crate::volumes::service as volumes;
@@ -36,6 +36,8 @@ pub fn routes() -> Router<AppState> {
         .route("/api/v1/jobs/{id}/limits", put(set_limits))
         .route("/api/v1/jobs/{id}/{control}", post(control))
         .route("/api/v1/live", get(live))
+        .route("/api/v1/readiness", get(all_readiness))
+        .route("/api/v1/volumes/{name}/readiness", get(one_readiness))
         .layer(Extension(Live::default()))
 }
 
@@ -127,6 +129,15 @@ async fn set_limits(
     Json(limits): Json<JobLimits>,
 ) -> Answer<Json<JobReport>> {
     Ok(Json(pace::set_limits(&core, &caller.actor, parsed(&id)?, limits).await?))
+}
+
+async fn all_readiness(State(core): State<Core>) -> Answer<Json<Vec<ReadinessView>>> {
+    Ok(Json(readiness::readiness(&core, None).await?))
+}
+
+async fn one_readiness(State(core): State<Core>, Path(name): Path<String>) -> Answer<Json<ReadinessView>> {
+    let view = readiness::readiness(&core, Some(&name)).await?.pop();
+    Ok(Json(view.ok_or_else(ApiProblem::not_found)?))
 }
 
 fn parsed(id: &str) -> Result<JobId, ApiProblem> {

@@ -5,6 +5,7 @@
 //! which copies hold it is the business of `volumes`.
 
 pub mod drivers;
+pub mod estimate;
 mod help;
 pub mod http;
 pub mod lanes;
@@ -14,8 +15,11 @@ pub mod need;
 pub mod pace;
 pub mod places;
 pub mod planner;
+pub mod rates;
+pub mod readiness;
 pub mod report;
 pub mod revival;
+pub mod scratch;
 pub mod service;
 pub mod store;
 pub mod work;
@@ -23,7 +27,7 @@ pub mod worker;
 
 use async_trait::async_trait;
 use salvor_app::problem::Problem;
-use salvor_app::restore::port::{JobView, JobsPort, NewJob};
+use salvor_app::restore::port::{JobView, JobsPort, NewJob, ReadinessView};
 use salvor_domain::account::Actor;
 use salvor_domain::ids::JobId;
 use salvor_domain::job::{JobControl, JobReport};
@@ -50,6 +54,10 @@ impl JobsPort for Jobs {
 
     async fn start(&self, actor: &Actor, job: NewJob) -> Result<JobReport, Problem> {
         Ok(service::start(&self.0, actor, job, None).await?)
+    }
+
+    async fn readiness(&self, volume: Option<&str>) -> Result<Vec<ReadinessView>, Problem> {
+        Ok(readiness::readiness(&self.0, volume).await?)
     }
 
     async fn control(&self, actor: &Actor, id: JobId, control: JobControl) -> Result<JobReport, Problem> {

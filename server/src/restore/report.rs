@@ -1,12 +1,17 @@
 //! A job as it is shown: the report that `--json`, the API and the pages share, and the one sentence of the log.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use salvor_domain::finding::{FindingCounts, FindingKind};
-use salvor_domain::job::{Failure, JobKind, JobReport, JobRequest, JobState, REPORTED_FAILURES};
-use salvor_domain::progress::{self, Amount, Rate, Sample};
+use salvor_domain::job::{
+    Failure, JobKind, JobReport, JobRequest, JobState, PlannedSource, REPORTED_FAILURES,
+};
+use salvor_domain::progress::{self, Amount, EtaRange, Lane, Rate, Sample};
 use salvor_domain::units;
 
 use crate::database::Tx;
+use crate::restore::store::figures::SourceFigures;
 use crate::restore::store::{Job, figures, moving};
 use crate::volumes::store as volumes;
 
@@ -23,15 +28,19 @@ pub async fn report(tx: &mut Tx, mut job: Job, now: DateTime<Utc>) -> sqlx::Resu
         volumes::volume_by_id(tx, job.volume_id).await?.map(|volume| volume.name).unwrap_or_default();
     let samples = if job.state.is_active() { figures::samples(tx, job.id).await? } else { Vec::new() };
     let sources = figures::sources(tx, job.id).await?;
+    let eta = match job.state {
+        JobState::Running { .. } => {
+            let lanes = figures::source_samples(tx, job.id).await?;
+            eta(&job, &samples, lanes, &sources, now)
+        }
+        _ => None,
+    };
     let findings = figures::findings(tx, job.id).await?;
     let failures = match job.files.failed {
         0 => Vec::new(),
         _ => figures::failures(tx, job.id, REPORTED_FAILURES).await?,
     };
     let rate = rate(&job, samples, now);
-    let eta = rate
-        .filter(|_| matches!(job.state, JobState::Running { .. }))
-        .and_then(|rate| progress::estimate(left(&job), rate));
     let tries_again_at = job.state.tries_again_at();
     let reason = match &job.state {
         JobState::Paused { reason, .. } | JobState::Failed { reason, .. } => Some(reason.clone()),
@@ -123,6 +132,57 @@ fn left(job: &Job) -> Amount {
     let not_done = job.files.total.saturating_sub(job.files.done + in_no_copy).max(files);
     let bytes = u128::from(job.bytes.total.saturating_sub(job.bytes.done)) * u128::from(files);
     Amount { files, bytes: bytes.checked_div(u128::from(not_done)).map_or(0, |bytes| bytes as u64) }
+}
+
+/// How long it still takes: as long as the copy that ends last, where the plan says what each copy gives.
+fn eta(
+    job: &Job,
+    samples: &[Sample],
+    by_copy: BTreeMap<String, Vec<Sample>>,
+    given: &BTreeMap<String, SourceFigures>,
+    now: DateTime<Utc>,
+) -> Option<EtaRange> {
+    let (left, at) = (left(job), job.active_seconds_at(now));
+    let parts = job.plan.as_ref().map_or(&[][..], |plan| plan.sources.as_slice());
+    let mut lanes: Vec<Lane> =
+        parts.iter().map(|part| lane(part, samples, &by_copy, given.get(&part.name), at)).collect();
+    let sum = |of: fn(&Amount) -> u64| lanes.iter().map(|lane| of(&lane.left)).sum::<u64>();
+    let (files, bytes) = (sum(|left| left.files), sum(|left| left.bytes));
+    if files == 0 || left.files == 0 {
+        let mut samples = samples.to_vec();
+        samples.push(Sample { active_seconds: at, files: job.files.done, bytes: job.bytes.done });
+        return progress::eta(&samples, left, at);
+    }
+    // What failed, was in place or came from another copy than planned is shared out: the parts add up to what is left.
+    let share = |part: u64, sum: u64, all: u64| {
+        (u128::from(part) * u128::from(all)).checked_div(u128::from(sum)).map_or(0, |share| share as u64)
+    };
+    for lane in &mut lanes {
+        lane.left.files = share(lane.left.files, files, left.files);
+        lane.left.bytes = share(lane.left.bytes, bytes, left.bytes);
+    }
+    progress::eta_of_lanes(&lanes, at)
+}
+
+/// One copy's part.
+fn lane(
+    part: &PlannedSource,
+    all: &[Sample],
+    by_copy: &BTreeMap<String, Vec<Sample>>,
+    given: Option<&SourceFigures>,
+    at: f64,
+) -> Lane {
+    let done = given.map(|given| given.amount).unwrap_or_default();
+    // A copy has no figures before its first batch: it began when the job's first files began to move.
+    let began = all.iter().rev().find(|sample| sample.files == 0 && sample.bytes == 0);
+    let mut samples: Vec<Sample> = began.copied().into_iter().collect();
+    samples.extend(by_copy.get(&part.name).into_iter().flatten());
+    samples.push(Sample { active_seconds: at, files: done.files, bytes: done.bytes });
+    let left = Amount {
+        files: part.amount.files.saturating_sub(done.files),
+        bytes: part.amount.bytes.saturating_sub(done.bytes),
+    };
+    Lane { samples, left, planned: part.estimate.map(|estimate| estimate.share(left, part.amount)) }
 }
 
 /// The rate of the last stretch: up to now while files move, else up to where they last did.

@@ -14,14 +14,17 @@ use salvor_domain::finding::{FindingKind, FindingState};
 use salvor_domain::ids::JobId;
 use salvor_domain::job::{JobControl, JobKind, JobReport, JobRequest, JobState};
 use salvor_domain::path::{FilePath, Glob};
+use salvor_domain::sample::MOST_FILES;
 use salvor_domain::volume::{FileState, Mode, ModeState};
 
+use crate::clock::random;
 use crate::config::{CopyConfig, VolumeConfig};
 use crate::core::Core;
 use crate::database::Tx;
 use crate::error::{Error, Result};
 use crate::events;
 use crate::restore::need::Rank;
+use crate::restore::rates;
 use crate::restore::report::report;
 use crate::restore::store::segments::{self, ItemState, NewSegment, SegmentKind};
 use crate::restore::store::{self, Job, figures};
@@ -47,7 +50,7 @@ pub async fn start(core: &Core, actor: &Actor, new: NewJob, ticket: Option<i64>)
     let job = Job {
         id: core.new_job_id(),
         volume_id: volume.id,
-        request: new.request,
+        request: with_seed(new.request),
         state: JobState::Planning { since: now },
         approved: !new.hold,
         dry_run: new.dry_run,
@@ -75,6 +78,16 @@ pub async fn start(core: &Core, actor: &Actor, new: NewJob, ticket: Option<i64>)
     tx.commit().await?;
     core.nudge.notify_one();
     Ok(report)
+}
+
+/// A drill draws its files at random; with what, is kept with the job, so that the draw can be repeated.
+fn with_seed(request: JobRequest) -> JobRequest {
+    match request {
+        JobRequest::Drill { from, sample, seed: None } => {
+            JobRequest::Drill { from, sample, seed: Some(u32::from_le_bytes(random())) }
+        }
+        other => other,
+    }
 }
 
 /// An operator's word to a job.
@@ -105,6 +118,10 @@ pub async fn control(core: &Core, actor: &Actor, id: JobId, control: JobControl)
         }
         JobControl::Cancel => {
             let state = job.state.clone().cancel(actor.name.clone(), now)?;
+            // What it has read by then is measured all the same.
+            if job.kind() == JobKind::Restore {
+                rates::keep_of_restore(&mut tx, &job, now).await?;
+            }
             (job.moved(state, now), EventKind::JobCancelled, "cancelled it")
         }
         JobControl::Retry => (retried(&mut tx, job, now).await?, EventKind::JobRetried, "asked to try again"),
@@ -290,6 +307,12 @@ fn check_request(config: &VolumeConfig, request: &JobRequest) -> Result<()> {
     globs.iter().try_for_each(check_glob)?;
     match request {
         JobRequest::Restore { to_folder: Some(folder), .. } => check_target(config, Path::new(folder)),
+        JobRequest::Drill { sample: Some(files), .. } if !(1..=MOST_FILES).contains(files) => {
+            Err(Error::invalid(format!(
+                "A sample has 1 to {} files of each copy, not {files}.",
+                salvor_domain::units::count(MOST_FILES)
+            )))
+        }
         _ => Ok(()),
     }
 }
@@ -337,8 +360,10 @@ fn check_target(config: &VolumeConfig, folder: &Path) -> Result<()> {
 
 /// The folder and the copies that a job cannot do without.
 async fn check_places(core: &Core, config: &VolumeConfig, request: &JobRequest) -> Result<()> {
-    let to_folder = matches!(request, JobRequest::Restore { to_folder: Some(_), .. });
-    if !to_folder && !reach::is_there(&config.path).await {
+    // A drill reads copies and writes to scratch: it works without the volume.
+    let elsewhere =
+        matches!(request, JobRequest::Restore { to_folder: Some(_), .. } | JobRequest::Drill { .. });
+    if !elsewhere && !reach::is_there(&config.path).await {
         return Err(Error::conflict(format!(
             "The volume \"{}\" is out of reach: the folder {} is not there.",
             config.name,

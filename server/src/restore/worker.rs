@@ -28,6 +28,7 @@ use crate::restore::lanes::{Lane, Slot, Slots};
 use crate::restore::moving::Told;
 use crate::restore::report;
 use crate::restore::revival;
+use crate::restore::scratch;
 use crate::restore::store::segments::{self, Search, Segment};
 use crate::restore::store::{self, Job};
 use crate::restore::work::{Copy, Halt, Place, Shared, Work};
@@ -81,6 +82,7 @@ impl Worker {
     }
 
     async fn until(&self, cancel: &CancellationToken) {
+        self.sweep_scratch();
         let mut slots = Slots::new(self.processors);
         let mut tried = Tried::new();
         let mut running = JoinSet::new();
@@ -115,6 +117,15 @@ impl Worker {
             }
         }
         while running.join_next().await.is_some() {}
+    }
+
+    /// What a killed process left of its drills. Nobody waits for it.
+    fn sweep_scratch(&self) {
+        let data_dir = self.core.config.server.data_dir.clone();
+        tokio::task::spawn_blocking(move || match scratch::sweep(&data_dir) {
+            0 => {}
+            swept => tracing::info!(swept, "scratch that a killed process had left was removed"),
+        });
     }
 
     /// The next segment, for the slot that is to be served first; nothing when no lane with a free slot has work.
@@ -369,9 +380,9 @@ pub async fn finish_if_done(tx: &mut Tx, job: Job, now: chrono::DateTime<chrono:
     match job.kind() {
         JobKind::Check => drivers::check::finish(tx, &job, now).await?,
         JobKind::Protect => drivers::protect::finish(tx, &job).await?,
-        JobKind::Restore => drivers::restore::finish(tx, &job).await?,
+        JobKind::Restore => drivers::restore::finish(tx, &job, now).await?,
         JobKind::Reunite => drivers::reunite::finish(tx, &job).await?,
-        JobKind::Drill => drivers::drill::finish(tx, &job).await?,
+        JobKind::Drill => drivers::drill::finish(tx, &job, now).await?,
     }
     let job = job.moved(finished, now);
     let summary = report::sentence(&report::report(tx, job.clone(), now).await?);

@@ -239,6 +239,42 @@ pub async fn figures(tx: &mut Tx, volume_id: i64, bits: &[u8]) -> sqlx::Result<F
     Ok(Figures { all: amounts.next().unwrap_or_default(), held: amounts.collect() })
 }
 
+/// What comes from each copy when every file comes from the first in the order of these bits that holds it, and what none
+/// of them holds; tombstones left out. One pass.
+pub async fn by_first_holder(
+    tx: &mut Tx,
+    volume_id: i64,
+    bits: &[u8],
+) -> sqlx::Result<(Vec<Amount>, Amount)> {
+    let row: Vec<i64> = build!(tx, |query, connection| {
+        query.push("SELECT ");
+        let mut before = 0_i64;
+        for bit in bits {
+            for what in ["1", "size"] {
+                query.push("CAST(coalesce(sum(CASE WHEN (holders & ").push_bind(1_i64 << bit);
+                query.push(") <> 0 AND (holders & ").push_bind(before).push(") = 0 THEN ").push(what);
+                query.push(" ELSE 0 END), 0) AS BIGINT), ");
+            }
+            before |= 1_i64 << bit;
+        }
+        for what in ["1", "size"] {
+            query.push("CAST(coalesce(sum(CASE WHEN (holders & ").push_bind(before).push(") = 0 THEN ");
+            query.push(what).push(" ELSE 0 END), 0) AS BIGINT)");
+            query.push(if what == "1" { ", " } else { "" });
+        }
+        query.push(" FROM files WHERE volume_id = ").push_bind(volume_id);
+        query.push(" AND state <> ").push_bind(code(FileState::Tombstone));
+        let row = query.build().fetch_one(connection).await?;
+        (0..2 + 2 * bits.len()).map(|column| row.try_get(column)).collect::<sqlx::Result<_>>()?
+    });
+    let mut amounts: Vec<Amount> = row
+        .chunks_exact(2)
+        .map(|pair| Amount { files: from_sql(pair[0]), bytes: from_sql(pair[1]) })
+        .collect();
+    let in_none = amounts.pop().unwrap_or_default();
+    Ok((amounts, in_none))
+}
+
 fn code(state: FileState) -> i64 {
     match state {
         FileState::Present => 0,

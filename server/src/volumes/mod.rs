@@ -1,7 +1,7 @@
 //! Volumes: their mode and its gate, their copies, the catalogue and the findings.
 //!
-//! `store`, `catalogue` and `findings` hold all SQL on the tables `volumes`, `copies`, `copy_faults`, `files` and
-//! `findings`: free functions on a transaction that other slices call, so that no other slice names these tables. Jobs
+//! `store`, `rates_store`, `catalogue` and `findings` hold all SQL on the tables `volumes`, `copies`, `copy_faults`,
+//! `copy_rates`, `drill_results`, `files` and `findings`: free functions on a transaction that other slices call, so that no other slice names these tables. Jobs
 //! themselves live in `restore`.
 //!
 //! Invariants: lists of files come in byte order of their paths; a dismissed finding stays dismissed until an operator
@@ -13,6 +13,7 @@ pub mod http;
 pub mod limits;
 pub mod lookup;
 mod port;
+pub mod rates_store;
 pub(crate) mod reach;
 pub mod service;
 pub mod store;

@@ -28,6 +28,7 @@ pub struct CopyRow {
     pub bit: u8,
     pub name: String,
     pub protected_at: Option<DateTime<Utc>>,
+    /// Of its newest jobs and drills together; absent when there are none.
     pub measured_jobs: i64,
     pub files_per_second: Option<f64>,
     pub bytes_per_second: Option<f64>,
@@ -144,21 +145,6 @@ pub async fn set_copy_limits(
 ) -> sqlx::Result<()> {
     let sql = "UPDATE copies SET limits = $3 WHERE volume_id = $1 AND bit = $2";
     execute!(tx, sql, volume_id, i64::from(bit), limits.map(Json)).map(drop)
-}
-
-/// Adds what one job measured while it read from this copy to the moving average, in which the newest job weighs 30 %.
-pub async fn record_rate(
-    tx: &mut Tx,
-    volume_id: i64,
-    bit: u8,
-    files_per_second: f64,
-    bytes_per_second: f64,
-) -> sqlx::Result<()> {
-    let sql = "UPDATE copies SET measured_jobs = measured_jobs + 1, \
-               files_per_second = coalesce(files_per_second * 0.7 + $3 * 0.3, $3), \
-               bytes_per_second = coalesce(bytes_per_second * 0.7 + $4 * 0.3, $4) \
-               WHERE volume_id = $1 AND bit = $2";
-    execute!(tx, sql, volume_id, i64::from(bit), files_per_second, bytes_per_second).map(drop)
 }
 
 /// A copy gave other bytes than the catalogue knows, or none: remembered against it, and it no longer counts as a holder.
@@ -280,7 +266,7 @@ impl TryFrom<RawCopy> for CopyRow {
     }
 }
 
-fn bit_of(table: &str, bit: i64) -> sqlx::Result<u8> {
+pub(super) fn bit_of(table: &str, bit: i64) -> sqlx::Result<u8> {
     match u8::try_from(bit) {
         Ok(small) if usize::from(small) < crate::config::MAX_COPIES => Ok(small),
         _ => Err(bad_row(table, "bit", bit, "is not between 0 and 61")),

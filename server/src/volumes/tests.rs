@@ -5,13 +5,14 @@ use salvor_app::volumes::port::FindingsFilter;
 use salvor_domain::digest::Digest;
 use salvor_domain::finding::{FindingKind, FindingState};
 use salvor_domain::ids::JobId;
+use salvor_domain::pace::{Basis, Measurement};
 use salvor_domain::path::FilePath;
 use salvor_domain::progress::Amount;
 use salvor_domain::volume::{FileState, ModeState};
 
 use super::catalogue::{self, CatalogueRow};
 use super::findings::{self, NewFinding};
-use super::store;
+use super::{rates_store, store};
 use crate::database::testing::databases;
 use crate::database::{Db, Tx};
 
@@ -144,11 +145,25 @@ async fn rates_are_averaged_and_the_newest_full_check_counts() {
     let (_folder, all) = databases().await;
     for db in all {
         let (mut tx, id) = volume(&db).await;
-        store::record_rate(&mut tx, id, 0, 100.0, 1e6).await.unwrap();
-        store::record_rate(&mut tx, id, 0, 200.0, 2e6).await.unwrap();
+        for (basis, files, seconds) in
+            [(Basis::Job, 100, 1.0), (Basis::Drill, 200, 2.0), (Basis::Probe, 9, 9.0)]
+        {
+            let measured = Measurement {
+                at: at(files),
+                basis,
+                files: files as u64,
+                bytes: files as u64 * 10_000,
+                seconds,
+            };
+            rates_store::add(&mut tx, id, 0, &measured, Some(job(1))).await.unwrap();
+        }
         store::set_protected_at(&mut tx, id, Some(61), at(5)).await.unwrap();
         let copies = store::copies(&mut tx, id).await.unwrap();
-        assert_eq!((copies[0].measured_jobs, copies[0].bytes_per_second), (2, Some(1.3e6)));
+        assert_eq!(
+            (copies[0].measured_jobs, copies[0].bytes_per_second),
+            (2, Some(1e6)),
+            "a probe is no rate"
+        );
         assert_eq!((copies[1].protected_at, copies[1].files_per_second), (Some(at(5)), None));
         assert!(copies[1].holds(1 << 61) && !copies[0].holds(1 << 61));
         store::set_checked_at(&mut tx, id, at(30), Some(at(20))).await.unwrap();

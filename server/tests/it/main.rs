@@ -12,6 +12,7 @@ mod support;
 
 mod accounts;
 mod crash;
+mod drill;
 mod faults;
 mod http;
 mod incidents;

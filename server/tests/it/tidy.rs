@@ -91,10 +91,23 @@ fn sql_stands_in_stores_only() {
 fn slices_do_not_reach_into_each_others_tables() {
     let tables = [
         ("accounts", &["users", "sessions", "sign_in_links", "api_tokens"][..]),
-        ("volumes", &["volumes", "copies", "files", "findings", "copy_faults"]),
+        (
+            "volumes",
+            &["volumes", "copies", "files", "findings", "copy_faults", "copy_rates", "drill_results"],
+        ),
         (
             "restore",
-            &["jobs", "segments", "items", "job_sources", "job_findings", "job_failures", "job_samples"],
+            &[
+                "jobs",
+                "segments",
+                "items",
+                "job_sources",
+                "job_findings",
+                "job_failures",
+                "job_samples",
+                "job_source_samples",
+                "drill_parts",
+            ],
         ),
         ("incidents", &["components", "incidents", "incident_components", "incident_updates"]),
         ("tickets", &["tickets", "ticket_lines", "ticket_messages"]),

@@ -197,6 +197,8 @@ fn planned(plan: &Plan) -> impl IntoView + use<> {
         })
         .collect();
     let none = rows.is_empty();
+    // Without copies there is no estimate to miss.
+    let whole = (!none).then(|| words::eta(plan.estimate));
     let to_do =
         format!("{}, {}", units::counted(plan.total.files, "file", "files"), units::bytes(plan.total.bytes));
     view! {
@@ -204,6 +206,7 @@ fn planned(plan: &Plan) -> impl IntoView + use<> {
             <h2 id="plan">"Plan"</h2>
             <dl class="figures">
                 <Figure name="To do" value=to_do />
+                {whole.map(|whole| view! { <Figure name="Time for the whole" value=whole /> })}
                 {notes}
             </dl>
             {(!none).then(|| view! {
@@ -352,7 +355,7 @@ mod tests {
         let html = job("planned", true);
         for needed in [
             "Approve and start",
-            "measured by 3 jobs",
+            "3 jobs and a drill in the last 30 days",
             "about 20–50 s",
             "rose/lost.jpg",
             "Waits for approval",

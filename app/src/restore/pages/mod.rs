@@ -1,9 +1,11 @@
-//! The list of jobs, and one job.
+//! The list of jobs, one job, and readiness.
 
 mod job;
 mod jobs;
 mod need;
+mod readiness;
 
 pub use job::JobPage;
 pub use jobs::{JobsPage, JobsTable};
 pub use need::fields as limit_fields;
+pub use readiness::ReadinessPage;

@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 use salvor_domain::job::JobReport;
+use salvor_domain::readiness::Verdict;
 use salvor_domain::units;
 use salvor_domain::volume::Mode;
 
@@ -9,6 +10,7 @@ use crate::incidents::port::IncidentView;
 use crate::ports::Ports;
 use crate::problem::Problem;
 use crate::restore::islands::LiveJobs;
+use crate::restore::port::ReadinessView;
 use crate::tickets::pages::lines;
 use crate::tickets::port::{TicketView, TicketsFilter};
 use crate::ui::time::WhenOr;
@@ -21,6 +23,7 @@ const SHOWN: u32 = 20;
 #[derive(Debug, Clone)]
 struct Overview {
     volumes: Vec<VolumeView>,
+    readiness: Vec<ReadinessView>,
     active: Vec<JobReport>,
     incidents: Vec<IncidentView>,
     tickets: Vec<TicketView>,
@@ -35,6 +38,7 @@ async fn load(ports: Option<Ports>) -> Result<Overview, Problem> {
     let ports = ports.ok_or(Problem::Unavailable)?;
     Ok(Overview {
         volumes: ports.volumes.volumes().await?,
+        readiness: ports.jobs.readiness(None).await?,
         active: ports.jobs.jobs(None, true, SHOWN).await?,
         incidents: ports.incidents.incidents(true, SHOWN).await?,
         tickets: ports.tickets.tickets(TicketsFilter::default()).await?,
@@ -49,7 +53,7 @@ fn overview(now: Overview) -> impl IntoView {
         </Heading>
         <section aria-labelledby="volumes">
             <h2 id="volumes">"Volumes"</h2>
-            {volumes(&now.volumes)}
+            {volumes(&now.volumes, &now.readiness)}
         </section>
         <section aria-labelledby="running">
             <h2 id="running">"Jobs under way"</h2>
@@ -88,7 +92,7 @@ fn standing(now: &Overview) -> (Tone, String) {
     }
 }
 
-fn volumes(volumes: &[VolumeView]) -> AnyView {
+fn volumes(volumes: &[VolumeView], readiness: &[ReadinessView]) -> AnyView {
     if volumes.is_empty() {
         return view! {
             <Empty>
@@ -98,7 +102,14 @@ fn volumes(volumes: &[VolumeView]) -> AnyView {
         }
         .into_any();
     }
-    let rows: Vec<_> = volumes.iter().map(volume_row).collect();
+    let ready = |volume: &VolumeView| {
+        readiness
+            .iter()
+            .map(|view| &view.readiness)
+            .find(|ready| ready.volume == volume.name)
+            .map(|r| r.verdict)
+    };
+    let rows: Vec<_> = volumes.iter().map(|volume| volume_row(volume, ready(volume))).collect();
     view! {
         <div class="scroll">
             <table class="cards">
@@ -111,6 +122,7 @@ fn volumes(volumes: &[VolumeView]) -> AnyView {
                         <th scope="col" class="number">"Files"</th>
                         <th scope="col">"Protected"</th>
                         <th scope="col">"Full check"</th>
+                        <th scope="col">"Readiness"</th>
                     </tr>
                 </thead>
                 <tbody>{rows}</tbody>
@@ -120,7 +132,15 @@ fn volumes(volumes: &[VolumeView]) -> AnyView {
     .into_any()
 }
 
-fn volume_row(volume: &VolumeView) -> impl IntoView + use<> {
+fn volume_row(volume: &VolumeView, ready: Option<Verdict>) -> impl IntoView + use<> {
+    let ready = ready.map(|verdict| {
+        let (tone, word) = badge::readiness(verdict);
+        view! {
+            <a href="/console/readiness">
+                <Badge tone word />
+            </a>
+        }
+    });
     let address = Address::console(&["volumes", &volume.name]);
     let (tone, word) = badge::mode(volume.mode.mode());
     let losses = volume.findings.losses();
@@ -153,6 +173,7 @@ fn volume_row(volume: &VolumeView) -> impl IntoView + use<> {
             <td data-label="Full check">
                 <WhenOr at=volume.fully_checked_at otherwise="never" />
             </td>
+            <td data-label="Readiness">{ready}</td>
         </tr>
     }
 }
@@ -249,6 +270,7 @@ mod tests {
     fn sample() -> Overview {
         Overview {
             volumes: vec![VolumeView::sample()],
+            readiness: vec![ReadinessView::sample()],
             active: vec![JobView::sample().report],
             incidents: vec![IncidentView::sample()],
             tickets: vec![TicketView::sample()],
@@ -274,6 +296,7 @@ mod tests {
             "Read-only",
             "ext4 reported 1 error",
             "href=\"/console/volumes/uploads\"",
+            "href=\"/console/readiness\"",
             "40 of 60 files",
             "Some uploaded files are missing",
             "#1 rose@example.com",
@@ -290,7 +313,13 @@ mod tests {
             (first_step(&volume).unwrap(), known_losses(&volume).as_str()),
             ("Nothing is protected yet: run protect.", "not known")
         );
-        let empty = Overview { volumes: vec![], active: vec![], incidents: vec![], tickets: vec![] };
+        let empty = Overview {
+            volumes: vec![],
+            readiness: vec![],
+            active: vec![],
+            incidents: vec![],
+            tickets: vec![],
+        };
         let html = rendered(|| overview(empty));
         assert!(html.contains("[[volume]]") && html.contains("No customer is waiting"));
     }

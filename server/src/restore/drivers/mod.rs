@@ -6,6 +6,7 @@
 pub mod check;
 pub mod check_plan;
 pub mod drill;
+pub mod drill_plan;
 pub mod protect;
 pub mod restore;
 pub mod restore_plan;

@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use chrono::{DateTime, Utc};
 use salvor_domain::finding::{FindingCounts, FindingKind};
 use salvor_domain::job::JobRequest;
 use salvor_domain::path::{FilePath, shown};
@@ -16,6 +17,7 @@ use salvor_engine::{
 };
 
 use crate::database::Tx;
+use crate::restore::rates;
 use crate::restore::store::figures::SourceFigures;
 use crate::restore::store::segments::{self, Item, ItemState};
 use crate::restore::store::{Job, figures, moving};
@@ -379,16 +381,6 @@ fn in_group(rows: &[CatalogueRow], group: &Group) -> u64 {
 }
 
 /// The restore came to its end: what each copy's speed was.
-pub async fn finish(tx: &mut Tx, job: &Job) -> sqlx::Result<()> {
-    const ENOUGH_SECONDS: f64 = 0.05;
-    let copies = volumes::copies(tx, job.volume_id).await?;
-    for (name, figures) in figures::sources(tx, job.id).await? {
-        let Some(copy) = copies.iter().find(|copy| copy.name == name) else { continue };
-        if figures.busy_seconds >= ENOUGH_SECONDS {
-            let files = figures.amount.files as f64 / figures.busy_seconds;
-            let bytes = figures.amount.bytes as f64 / figures.busy_seconds;
-            volumes::record_rate(tx, job.volume_id, copy.bit, files, bytes).await?;
-        }
-    }
-    Ok(())
+pub async fn finish(tx: &mut Tx, job: &Job, now: DateTime<Utc>) -> sqlx::Result<()> {
+    rates::keep_of_restore(tx, job, now).await
 }

@@ -5,9 +5,9 @@
 //! failed already: a retry asks the copies again.
 
 use salvor_domain::finding::{FindingCounts, FindingKind};
-use salvor_domain::job::{ByteCounts, FileCounts, JobRequest, Plan, PlannedSource};
+use salvor_domain::job::{ByteCounts, FileCounts, JobRequest, Plan};
 use salvor_domain::path::FilePath;
-use salvor_domain::progress::{self, Amount, EtaRange, Rate};
+use salvor_domain::progress::{Amount, EtaRange};
 use salvor_domain::segment::{SEGMENT_BYTES, SEGMENT_FILES};
 use salvor_domain::units;
 use salvor_domain::volume::FileState;
@@ -15,13 +15,16 @@ use salvor_engine::{Entry, SourceHandle};
 
 use crate::restore::drivers::Planned;
 use crate::restore::drivers::restore::{Asked, NO_COPY};
+use crate::restore::estimate;
 use crate::restore::need::{Age, Rank};
 use crate::restore::planner::{Merge, Pair, Scope};
+use crate::restore::rates::{self, Few, PlannedPart};
 use crate::restore::store::figures;
 use crate::restore::store::segments::{self, Item, ItemState, NewSegment, SegmentKind};
 use crate::restore::work::{Copy, Halt, Work, open_folder};
 use crate::volumes::catalogue::CatalogueRow;
 use crate::volumes::findings::{self, NewFinding};
+use crate::volumes::rates_store;
 
 /// Paths of files in no copy that a plan names.
 const NAMED: usize = 100;
@@ -61,7 +64,8 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
     planning.assign().await?;
     planning.unmet = merge.unmet();
     planning.record(true, &away).await?;
-    Ok(planning.planned())
+    planning.probe().await?;
+    planning.planned().await
 }
 
 struct Planning<'a> {
@@ -83,6 +87,8 @@ struct Planning<'a> {
 struct Filling {
     parts: [Part; Age::ALL.len()],
     total: Amount,
+    /// For a probe of the copy.
+    few: Few,
 }
 
 #[derive(Default)]
@@ -189,6 +195,7 @@ impl<'a> Planning<'a> {
         let Some((index, _, filling)) = self.sources.get_mut(source) else { return };
         filling.total.files += 1;
         filling.total.bytes += item.size;
+        filling.few.offer(&item);
         let part = &mut filling.parts[age as usize];
         part.bytes += item.size;
         part.items.push(item);
@@ -280,17 +287,35 @@ impl<'a> Planning<'a> {
         (files, ByteCounts { total: total.bytes, done: 0 })
     }
 
-    fn planned(mut self) -> Planned {
+    /// Copies that nothing recent is known of are tried for a moment.
+    async fn probe(&self) -> Result<(), Halt> {
+        let parts: Vec<_> = self
+            .sources
+            .iter()
+            .map(|(index, source, filling)| {
+                let bit = self.copy(*index).row.bit;
+                PlannedPart { bit, source, amount: filling.total, few: &filling.few }
+            })
+            .collect();
+        rates::probe_if_stale(self.work, &parts).await
+    }
+
+    async fn planned(mut self) -> Result<Planned, Halt> {
         let (files, bytes) = self.figures();
         self.plan.total = self.total();
+        let now = self.work.core.clock.now();
+        let mut tx = self.work.core.db.read().await?;
+        let measured = rates_store::measurements(&mut tx, self.work.place.volume.id).await?;
+        drop(tx);
         let planned = |(index, _, filling): &(usize, SourceHandle, Filling)| {
             let copy = self.copy(*index);
-            let (estimate, basis) = estimate(copy, filling.total);
-            PlannedSource { name: copy.config.name.clone(), amount: filling.total, estimate, basis }
+            let measured = measured.get(&copy.row.bit).map_or(&[][..], Vec::as_slice);
+            estimate::planned(&copy.config, filling.total, measured, now)
         };
         self.plan.sources =
             self.sources.iter().filter(|(_, _, filling)| filling.total.files > 0).map(planned).collect();
-        Planned { summary: summary(&self.plan), plan: self.plan, files, bytes }
+        self.plan.estimate = estimate::whole(&self.plan.sources);
+        Ok(Planned { summary: summary(&self.plan), plan: self.plan, files, bytes })
     }
 }
 
@@ -329,6 +354,9 @@ fn summary(plan: &Plan) -> String {
             .collect::<Vec<_>>()
             .join(", "),
     };
+    if let Some(EtaRange { low_seconds, high_seconds }) = plan.estimate {
+        text.push_str(&format!("; about {}", units::duration_range(low_seconds, high_seconds)));
+    }
     for (count, what) in [
         (plan.in_place, "in place already"),
         (plan.newer, "newer on the volume and left alone"),
@@ -340,27 +368,4 @@ fn summary(plan: &Plan) -> String {
         }
     }
     text
-}
-
-/// How long a copy needs for its part: by what was measured, and not faster than its link.
-fn estimate(copy: &Copy, amount: Amount) -> (Option<EtaRange>, String) {
-    let measured = copy.row.files_per_second.zip(copy.row.bytes_per_second).and_then(|(files, bytes)| {
-        progress::estimate(amount, Rate { files_per_second: files, bytes_per_second: bytes })
-    });
-    let link = copy.config.bandwidth.map(|bandwidth| {
-        let seconds = amount.bytes as f64 / bandwidth.bytes_per_second() as f64;
-        EtaRange { low_seconds: seconds, high_seconds: seconds * 1.1 }
-    });
-    let jobs = u64::try_from(copy.row.measured_jobs).unwrap_or(0);
-    let by_jobs = format!("measured by {}", units::counted(jobs, "job", "jobs"));
-    match (measured, link) {
-        (Some(measured), Some(link)) => {
-            let low_seconds = measured.low_seconds.max(link.low_seconds);
-            let high_seconds = measured.high_seconds.max(link.high_seconds);
-            (Some(EtaRange { low_seconds, high_seconds }), format!("{by_jobs}, within its bandwidth limit"))
-        }
-        (Some(measured), None) => (Some(measured), by_jobs),
-        (None, Some(link)) => (Some(link), "its bandwidth limit".into()),
-        (None, None) => (None, "not measured yet".into()),
-    }
 }

@@ -125,6 +125,7 @@ pub async fn clear(tx: &mut Tx, job: JobId) -> sqlx::Result<()> {
     execute!(&mut *tx, "DELETE FROM job_findings WHERE job_id = $1", &job_text)?;
     execute!(&mut *tx, "DELETE FROM job_sources WHERE job_id = $1", &job_text)?;
     execute!(&mut *tx, "DELETE FROM job_samples WHERE job_id = $1", &job_text)?;
+    execute!(&mut *tx, "DELETE FROM job_source_samples WHERE job_id = $1", &job_text)?;
     execute!(tx, "DELETE FROM job_failures WHERE job_id = $1", job_text).map(drop)
 }
 
@@ -146,6 +147,14 @@ pub async fn add_sample(tx: &mut Tx, job: JobId, now: DateTime<Utc>, sample: Sam
         to_sql(sample.files),
         to_sql(sample.bytes)
     )?;
+    execute!(
+        &mut *tx,
+        "INSERT INTO job_source_samples (job_id, name, at, active_seconds, files, bytes) \
+         SELECT job_id, name, $2, $3, files, bytes FROM job_sources WHERE job_id = $1 AND files >= 0 ON CONFLICT (job_id, name, at) DO NOTHING",
+        &job,
+        now,
+        sample.active_seconds
+    )?;
     let count = scalar!(&mut *tx, i64, "SELECT count(*) FROM job_samples WHERE job_id = $1", &job)?;
     if count > MOST_SAMPLES {
         // Every other one of the older half goes; the newest stay dense, for the present rate.
@@ -153,6 +162,9 @@ pub async fn add_sample(tx: &mut Tx, job: JobId, now: DateTime<Utc>, sample: Sam
                    (SELECT at, row_number() OVER (ORDER BY at) AS place FROM job_samples WHERE job_id = $1) AS numbered \
                    WHERE place > 1 AND place <= $2 AND place % 2 = 0)";
         execute!(&mut *tx, sql, &job, MOST_SAMPLES / 2)?;
+        let sql = "DELETE FROM job_source_samples WHERE job_id = $1 \
+                   AND at NOT IN (SELECT at FROM job_samples WHERE job_id = $1)";
+        execute!(&mut *tx, sql, &job)?;
     }
     Ok(())
 }
@@ -167,4 +179,17 @@ pub async fn samples(tx: &mut Tx, job: JobId) -> sqlx::Result<Vec<Sample>> {
         bytes: from_sql(bytes),
     };
     Ok(rows.into_iter().map(sample).collect())
+}
+
+/// As [`samples`], by the copies that the job reads.
+pub async fn source_samples(tx: &mut Tx, job: JobId) -> sqlx::Result<BTreeMap<String, Vec<Sample>>> {
+    let sql =
+        "SELECT name, active_seconds, files, bytes FROM job_source_samples WHERE job_id = $1 ORDER BY at";
+    let mut by_name: BTreeMap<String, Vec<Sample>> = BTreeMap::new();
+    for (name, active_seconds, files, bytes) in fetch_all!(tx, (String, f64, i64, i64), sql, job.to_string())?
+    {
+        let sample = Sample { active_seconds, files: from_sql(files), bytes: from_sql(bytes) };
+        by_name.entry(name).or_default().push(sample);
+    }
+    Ok(by_name)
 }

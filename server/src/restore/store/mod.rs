@@ -1,8 +1,9 @@
 //! All SQL on the tables of jobs: `jobs` here, `segments` and `items` in [`segments`], what a report adds up in
-//! [`figures`], what is on its way in [`moving`].
+//! [`figures`], what is on its way in [`moving`], what drills try in [`drills`].
 //!
 //! Invariant: whoever changes a job reads it with [`lock`] in the same transaction, so that two changes cannot cross.
 
+pub mod drills;
 pub mod figures;
 pub mod moves;
 pub mod moving;

@@ -85,7 +85,7 @@ impl ItemState {
         }
     }
 
-    fn from_code(code: i64) -> Option<Self> {
+    pub(super) fn from_code(code: i64) -> Option<Self> {
         [Self::Waiting, Self::Done, Self::Failed, Self::Skipped]
             .into_iter()
             .find(|state| state.code() == code)

@@ -42,6 +42,11 @@ url_patterns = ["https://{site}.example.com/files/{path}"]
   kind = "fs"
   placement = "offsite"
   path = "copies/offsite"
+
+  [volume.readiness]
+  rpo = "24h"
+  rto = "4h"
+  drill_every = "7d"
 "#;
 
 pub const PASSWORD: &str = "correct horse battery";

@@ -1,0 +1,61 @@
+//! Readiness as it stands: the facts of each volume, gathered and held against its objectives.
+
+use salvor_app::restore::port::{CopyRates, ReadinessView};
+use salvor_domain::readiness::{CopyFacts, VolumeFacts, judge};
+
+use super::estimate;
+use crate::config::VolumeConfig;
+use crate::core::Core;
+use crate::error::{Error, Result};
+use crate::volumes::{catalogue, rates_store, service, store as volumes};
+
+/// Of one volume, or of all in the configuration's order.
+pub async fn readiness(core: &Core, volume: Option<&str>) -> Result<Vec<ReadinessView>> {
+    let all = core.config.volumes.iter();
+    let configs: Vec<&VolumeConfig> =
+        all.filter(|config| volume.is_none_or(|name| config.name == name)).collect();
+    if let (Some(name), []) = (volume, configs.as_slice()) {
+        return Err(Error::not_found(format!("There is no volume \"{name}\" in the configuration.")));
+    }
+    let mut views = Vec::with_capacity(configs.len());
+    for config in configs {
+        views.push(of(core, config).await?);
+    }
+    Ok(views)
+}
+
+async fn of(core: &Core, config: &VolumeConfig) -> Result<ReadinessView> {
+    let now = core.clock.now();
+    let mut tx = core.db.read().await?;
+    let Some(volume) = volumes::volume(&mut tx, &config.name).await? else {
+        return Err(Error::not_found(format!("There is no volume \"{}\".", config.name)));
+    };
+    let rows = service::configured_copies(config, volumes::copies(&mut tx, volume.id).await?);
+    let bits: Vec<u8> = rows.iter().map(|row| row.bit).collect();
+    let figures = catalogue::figures(&mut tx, volume.id, &bits).await?;
+    let (first, in_no_copy) = catalogue::by_first_holder(&mut tx, volume.id, &bits).await?;
+    let faults = volumes::copy_faults(&mut tx, volume.id).await?;
+    let mut measured = rates_store::measurements(&mut tx, volume.id).await?;
+    let mut drills = rates_store::last_drills(&mut tx, volume.id).await?;
+    drop(tx);
+    let mut copies = Vec::with_capacity(rows.len());
+    let mut rates = Vec::with_capacity(rows.len());
+    for ((row, held), first) in rows.into_iter().zip(figures.held).zip(first) {
+        let Some(copy) = config.copies.iter().find(|copy| copy.name == row.name) else { continue };
+        let measured = measured.remove(&row.bit).unwrap_or_default();
+        copies.push(CopyFacts {
+            placement: copy.placement,
+            held,
+            first,
+            protected_at: row.protected_at,
+            faults: faults.iter().find(|(bit, _)| *bit == row.bit).map_or(0, |(_, count)| *count),
+            whole: estimate::of_copy(copy, held, &measured, now),
+            part: estimate::of_copy(copy, first, &measured, now),
+            last_drill: drills.remove(&row.bit),
+            name: row.name.clone(),
+        });
+        rates.push(CopyRates { name: row.name, measured });
+    }
+    let facts = VolumeFacts { volume: config.name.clone(), all: figures.all, in_no_copy, copies };
+    Ok(ReadinessView { readiness: judge(config.readiness, &facts, now), rates })
+}
