@@ -160,7 +160,7 @@ on_both_engines! {
         }
         let cookie = app.session(Role::Operator).await;
         let page = app.page(&cookie, "/console/readiness").await.text();
-        assert!(page.contains("<h1>Readiness</h1>") && page.contains("Run a drill of uploads"), "{page}");
+        assert!(page.contains("<h1>Readiness") && page.contains("Run a drill of uploads"), "{page}");
         let cookie = app.session(Role::Viewer).await;
         assert!(!app.page(&cookie, "/console/readiness").await.text().contains("Run a drill of"));
         let started = app.form(Some(&cookie), "/console/do/start_drill", "request[volume]=uploads").await;
