@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import type { Page } from '@playwright/test';
 import { expect, expectAccessible, expectNoOverflow, operator, signIn, test, type Salvor } from './salvor';
 
-const pages = ['/console', '/console/volumes/uploads', '/console/jobs', '/console/incidents', '/console/incidents/open',
+const pages = ['/console', '/console/volumes/uploads', '/console/jobs', '/console/readiness', '/console/incidents', '/console/incidents/open',
   '/console/components', '/console/tickets', '/console/account', '/console/no-such-page'];
 
 /** What the form of a quick check sends. */

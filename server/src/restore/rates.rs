@@ -20,8 +20,9 @@ use crate::restore::work::{Halt, Work};
 use crate::volumes::catalogue::{self, CatalogueRow};
 use crate::volumes::{rates_store, store as volumes};
 
-/// What took less says nothing about a rate.
+/// A job that took less says nothing about a rate; what is done in order to measure says something sooner.
 const ENOUGH_SECONDS: f64 = 0.05;
+const ENOUGH_TO_MEASURE_SECONDS: f64 = 0.001;
 /// A plan probes a copy when nothing was measured of it for so long …
 const STALE: TimeDelta = TimeDelta::days(7);
 /// … and takes this long for each, at the most …
@@ -43,7 +44,8 @@ pub async fn keep(
     seconds: f64,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    if seconds < ENOUGH_SECONDS || amount == Amount::default() {
+    let enough = if basis == Basis::Job { ENOUGH_SECONDS } else { ENOUGH_TO_MEASURE_SECONDS };
+    if seconds < enough || amount == Amount::default() {
         return Ok(());
     }
     let measured = Measurement { at: now, basis, files: amount.files, bytes: amount.bytes, seconds };
