@@ -208,6 +208,10 @@ pub fn estimate(amount: Amount, measured: &[Measurement], ceiling: Ceiling, now:
         let range = Some(EtaRange { low_seconds: 0.0, high_seconds: 0.0 });
         return Estimate { range, basis: "nothing to move".into() };
     }
+    let is_shut = |amount: u64, most: Option<f64>| amount > 0 && most == Some(0.0);
+    if is_shut(amount.bytes, ceiling.bytes_per_second) || is_shut(amount.files, ceiling.files_per_second) {
+        return Estimate { range: None, basis: "its limit lets nothing through now".into() };
+    }
     let chosen = Chosen::of(measured, now);
     let by_measure = chosen.range(amount, now);
     let at_most = ceiling.seconds(amount);

@@ -8,8 +8,8 @@ use salvor_domain::pace::{self, Basis, Measurement};
 use salvor_domain::progress::Amount;
 use salvor_domain::volume::FileState;
 use salvor_engine::{
-    Control, Progress, RateLimit, RestoreItem, RestoreOptions, RestoreReport, RestoreResult, Sink,
-    SourceHandle, restore_batch,
+    Control, Progress, RestoreItem, RestoreOptions, RestoreReport, RestoreResult, Sink, SourceHandle,
+    restore_batch,
 };
 
 use crate::database::Tx;
@@ -193,7 +193,7 @@ impl Tried {
         let part = part.await.map_err(|broken| TryFault::Halt(Halt::panicked(broken)))?;
         let part = part.map_err(TryFault::Scratch)?;
         let label = work.label().map_err(TryFault::Halt)?;
-        let options = RestoreOptions { threads: work.threads, label, limit: RateLimit::unlimited() };
+        let options = RestoreOptions { threads: work.threads, label, limit: work.job_limit() };
         let (control, progress) = (Control::new(), Progress::new());
         let (sources, target) = ([source.clone()], Sink::new(part.root.clone()));
         let (its_control, its_progress) = (control.clone(), progress.clone());

@@ -49,8 +49,8 @@ async fn of(core: &Core, config: &VolumeConfig) -> Result<ReadinessView> {
             first,
             protected_at: row.protected_at,
             faults: faults.iter().find(|(bit, _)| *bit == row.bit).map_or(0, |(_, count)| *count),
-            whole: estimate::of_copy(copy, held, &measured, now),
-            part: estimate::of_copy(copy, first, &measured, now),
+            whole: estimate::of_copy(core, copy, &row, held, &measured),
+            part: estimate::of_copy(core, copy, &row, first, &measured),
             last_drill: drills.remove(&row.bit),
             name: row.name.clone(),
         });

@@ -22,7 +22,7 @@ fn drill(from: &[&str], sample: Option<u64>) -> JobRequest {
 }
 
 fn new(request: JobRequest, dry_run: bool, hold: bool) -> NewJob {
-    NewJob { volume: "uploads".into(), request, dry_run, hold }
+    NewJob { volume: "uploads".into(), request, dry_run, hold, limits: Default::default() }
 }
 
 async fn run_new(app: &TestApp, new: NewJob) -> JobReport {

@@ -42,6 +42,9 @@ fn a_limit_holds_and_stands_in() {
     let link = Ceiling { bytes_per_second: Some(1e6), files_per_second: None };
     let alone = estimate(amount(10, 10_000_000), &[], link, now());
     assert_eq!((alone.range.unwrap().low_seconds, alone.basis.as_str()), (10.0, "its bandwidth limit"));
+    let shut = Ceiling { bytes_per_second: Some(0.0), files_per_second: None };
+    let closed = estimate(amount(10, 10), &[], shut, now());
+    assert_eq!((closed.range, closed.basis.as_str()), (None, "its limit lets nothing through now"));
     let fast = [measured(Basis::Job, 1, 1_000, 1_000_000_000, 10.0)];
     let held = estimate(amount(10, 10_000_000), &fast, link, now());
     assert!(held.range.unwrap().low_seconds >= 10.0 && held.basis.ends_with("held to its bandwidth limit"));

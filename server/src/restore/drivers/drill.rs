@@ -62,7 +62,7 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
 async fn make_scratch(work: &Work) -> Result<Arc<Scratch>, Halt> {
     let (data_dir, name) = (work.core.config.server.data_dir.clone(), work.worker.to_string());
     let made = tokio::task::spawn_blocking(move || Scratch::make(&data_dir, &name));
-    made.await.map_err(Halt::panicked)?.map(Arc::new).map_err(Halt::Pause)
+    made.await.map_err(Halt::panicked)?.map(Arc::new).map_err(Halt::Stuck)
 }
 
 /// One copy on trial.
@@ -137,10 +137,10 @@ impl<'a> Trial<'a> {
         let tried = Tried::of(work, scratch, source, &rows, self.seconds_left).await;
         let tried = tried.map_err(|fault| match fault {
             TryFault::Halt(halt) => halt,
-            TryFault::Scratch(why) => Halt::Pause(why),
+            TryFault::Scratch(why) => Halt::Stuck(why),
         })?;
         if let Some(fault) = &tried.report.fatal {
-            return Err(Halt::Pause(format!("nothing more can be written to scratch: {fault}")));
+            return Err(Halt::Stuck(format!("nothing more can be written to scratch: {fault}")));
         }
         let of_class =
             if batch.iter().all(|item| item.size > SMALL_BYTES) { &mut self.large } else { &mut self.small };

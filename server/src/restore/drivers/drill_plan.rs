@@ -143,7 +143,7 @@ async fn record(
             .iter()
             .map(|file| Item { path: file.path.clone(), size: file.size, corrupt: false })
             .collect();
-        let id = segments::insert(&mut tx, job.id, &segment).await?;
+        let id = segments::insert_from(&mut tx, job.id, &segment, Some(copy.row.bit)).await?;
         segments::insert_items(&mut tx, id, &items, ItemState::Waiting).await?;
         drills::add(&mut tx, job.id, id, copy.row.bit).await?;
     }
@@ -172,7 +172,6 @@ async fn planned(
     samples: &[(usize, Vec<Picked>)],
     missing: &[(&Copy, String)],
 ) -> Result<Planned, Halt> {
-    let now = work.core.clock.now();
     let mut tx = work.core.db.read().await?;
     let measured = rates_store::measurements(&mut tx, work.place.volume.id).await?;
     drop(tx);
@@ -181,7 +180,7 @@ async fn planned(
         let copy = &work.place.copies[*place];
         let part = amount(picked);
         let measured = measured.get(&copy.row.bit).map_or(&[][..], Vec::as_slice);
-        plan.sources.push(estimate::planned(&copy.config, part, measured, now));
+        plan.sources.push(estimate::planned(&work.core, copy, part, measured));
         plan.total.files += part.files;
         plan.total.bytes += part.bytes;
     }

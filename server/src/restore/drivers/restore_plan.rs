@@ -303,14 +303,13 @@ impl<'a> Planning<'a> {
     async fn planned(mut self) -> Result<Planned, Halt> {
         let (files, bytes) = self.figures();
         self.plan.total = self.total();
-        let now = self.work.core.clock.now();
         let mut tx = self.work.core.db.read().await?;
         let measured = rates_store::measurements(&mut tx, self.work.place.volume.id).await?;
         drop(tx);
         let planned = |(index, _, filling): &(usize, SourceHandle, Filling)| {
             let copy = self.copy(*index);
             let measured = measured.get(&copy.row.bit).map_or(&[][..], Vec::as_slice);
-            estimate::planned(&copy.config, filling.total, measured, now)
+            estimate::planned(&self.work.core, copy, filling.total, measured)
         };
         self.plan.sources =
             self.sources.iter().filter(|(_, _, filling)| filling.total.files > 0).map(planned).collect();
