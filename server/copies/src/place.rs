@@ -67,8 +67,16 @@ pub struct SftpPlace {
     /// The folder on that host: absolute, or beneath the folder that the server puts the user in.
     pub root: String,
     pub login: SftpLogin,
-    /// In OpenSSH's format: only a host whose key is in it is believed.
-    pub known_hosts: PathBuf,
+    pub trust: SftpTrust,
+}
+
+/// Which host is believed to be the right one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SftpTrust {
+    /// A file in OpenSSH's format: one whose key is in it.
+    KnownHosts(PathBuf),
+    /// The one with this key: a fingerprint (`SHA256:…`), or the line of a public key file.
+    Pinned(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use salvor_copies::place::{
-    CopyPlace, ResticPlace, S3Credentials, S3Place, SftpLogin, SftpPlace, WebdavLogin, WebdavPlace,
+    CopyPlace, ResticPlace, S3Credentials, S3Place, SftpLogin, SftpPlace, SftpTrust, WebdavLogin, WebdavPlace,
 };
 use salvor_copies::secret::Secret;
 use salvor_domain::timetable::Timetable;
@@ -125,17 +125,33 @@ fn sftp(keys: &mut Keys<'_>) -> Result<SftpPlace, ConfigError> {
             return Err(wrong(keys.key("key_file"), right));
         }
     };
-    let known_hosts = keys.file("known_hosts")?.unwrap_or_else(|| {
-        let home = keys.variables.get("HOME").filter(|home| !home.is_empty());
-        home.map_or_else(|| PathBuf::from(KNOWN_HOSTS), |home| Path::new(home).join(".ssh/known_hosts"))
-    });
+    let trust = match (keys.optional("host_key")?, keys.file("known_hosts")?) {
+        (Some(_), Some(_)) => {
+            return Err(wrong(keys.key("host_key"), "only one of them: host_key or known_hosts"));
+        }
+        (Some(key), None) if key.starts_with("SHA256:") || key.contains(' ') => SftpTrust::Pinned(key),
+        (Some(key), None) => {
+            let right = "write the fingerprint that `ssh-keygen -lf` prints (SHA256:…), or the line of the public key";
+            return Err(wrong(keys.key("host_key"), format!("\"{key}\" is no host key; {right}")));
+        }
+        (None, Some(file)) => SftpTrust::KnownHosts(file),
+        (None, None) => {
+            let home = keys.variables.get("HOME").filter(|home| !home.is_empty());
+            SftpTrust::KnownHosts(
+                home.map_or_else(
+                    || PathBuf::from(KNOWN_HOSTS),
+                    |home| Path::new(home).join(".ssh/known_hosts"),
+                ),
+            )
+        }
+    };
     Ok(SftpPlace {
         host: keys.text("host", "the server's name or address")?,
         port: keys.port("port", 22)?,
         user: keys.text("user", "whom to sign in as")?,
         root: keys.optional("root")?.unwrap_or_default().trim_end_matches('/').to_owned(),
         login,
-        known_hosts,
+        trust,
     })
 }
 

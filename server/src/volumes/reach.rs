@@ -18,9 +18,12 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Threads that one folder may keep waiting.
 const PATIENT: u32 = 4;
 
+/// What is said of a copy that has not answered yet: an index may be long, and a server far.
+pub const SILENT: &str = "it does not answer";
+
 /// Whether a copy answers, or why not.
 pub async fn copy(core: &Core, volume: &str, copy: &CopyConfig) -> Result<(), String> {
-    let silent = || "it does not answer".to_owned();
+    let silent = || SILENT.to_owned();
     if let Some(folder) = copy.place.folder() {
         let gone = || format!("the folder {} is not there", folder.display());
         return if is_there(folder).await { Ok(()) } else { Err(gone()) };

@@ -34,8 +34,8 @@ fn each_kind_has_its_keys() {
     let sftp = "kind = \"sftp\"\nhost = \"backup\"\nuser = \"salvor\"\nroot = \"/srv/uploads/\"\n";
     let sftp = copy(&format!("{sftp}key_file = \"id\"\nport = 2222")).unwrap();
     assert_eq!(sftp.place.to_string(), "sftp://salvor@backup:2222/srv/uploads");
-    let CopyPlace::Sftp(SftpPlace { known_hosts, login, .. }) = &sftp.place else { panic!() };
-    assert_eq!(known_hosts, Path::new("/home/salvor/.ssh/known_hosts"));
+    let CopyPlace::Sftp(SftpPlace { trust, login, .. }) = &sftp.place else { panic!() };
+    assert_eq!(trust, &SftpTrust::KnownHosts("/home/salvor/.ssh/known_hosts".into()));
     assert_eq!(login, &SftpLogin::Key { file: "/etc/salvor/id".into(), password: None });
 
     let restic =
@@ -56,6 +56,14 @@ fn what_is_wrong_names_the_copy_the_key_and_what_would_be_right() {
         ("kind = \"s3\"\nbucket = \"b\"", &["endpoint", "is missing", "region"]),
         ("kind = \"s3\"\nbucket = \"b/c\"", &["bucket", "root"]),
         ("kind = \"s3\"\nbucket = \"b\"\nendpoint = \"s3.example.com\"", &["endpoint", "https://"]),
+        (
+            &format!("{sftp}key_file = \"id\"\nhost_key = \"backup\""),
+            &["host_key", "ssh-keygen -lf", "SHA256:"],
+        ),
+        (
+            &format!("{sftp}key_file = \"id\"\nhost_key = \"SHA256:x\"\nknown_hosts = \"k\""),
+            &["host_key", "only one of them"],
+        ),
         (&format!("{s3}path = \"x\""), &["path", "kind s3", "virtual_host_style"]),
         (&format!("{s3}root = \"../b\""), &["root", ".."]),
         (&format!("{s3}credentials = \"magic\""), &["credentials", "magic", "machine"]),
