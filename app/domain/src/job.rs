@@ -95,6 +95,11 @@ impl JobRequest {
             Self::Drill { .. } => JobKind::Drill,
         }
     }
+
+    /// A protect that only fills the catalogue from a copy, and writes to no disk.
+    pub fn adopts(&self) -> bool {
+        matches!(self, Self::Protect { adopt: Some(_), .. })
+    }
 }
 
 /// What a job was doing when it was paused.

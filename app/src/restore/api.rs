@@ -34,6 +34,12 @@ pub struct ProtectRequest {
 }
 
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct AdoptRequest {
+    pub volume: String,
+    pub copy: String,
+}
+
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct RestoreRequest {
     pub volume: String,
     #[serde(default)]
@@ -93,6 +99,12 @@ pub async fn start_protect(request: ProtectRequest) -> Result<(), Problem> {
 #[server(prefix = "/console/do", endpoint = "start_drill")]
 pub async fn start_drill(request: DrillRequest) -> Result<(), Problem> {
     start(request.volume, JobRequest::Drill { from: Vec::new(), sample: None, seed: None }, false).await
+}
+
+/// Starts to fill the catalogue from a copy that another tool made.
+#[server(prefix = "/console/do", endpoint = "start_adopt")]
+pub async fn start_adopt(request: AdoptRequest) -> Result<(), Problem> {
+    start(request.volume, JobRequest::Protect { to: Vec::new(), adopt: Some(request.copy) }, false).await
 }
 
 /// Plans a restore, which then waits until somebody has read the plan.

@@ -144,6 +144,9 @@ pub fn outcome(report: &JobReport) -> Option<String> {
         "finished" if report.dry_run => Some("Only the plan was asked for; nothing was moved.".to_owned()),
         "finished" => Some(match report.kind {
             JobKind::Check => checked(report, &took),
+            JobKind::Protect if report.request.adopts() => {
+                format!("{done} adopted in {took}.{}{}", lost(report), left(report))
+            }
             JobKind::Protect => format!("{done} protected in {took}.{}", left(report)),
             JobKind::Restore => format!("{done} restored and verified in {took}.{}", left(report)),
             JobKind::Reunite => format!("{done} back in place in {took}.{}", left(report)),
@@ -159,7 +162,7 @@ pub fn next_step(report: &JobReport) -> Option<&'static str> {
         ("finished", _) if report.files.failed > 0 => {
             Some("Read the reasons below, mend what can be mended, and retry what is left.")
         }
-        ("finished", JobKind::Check) if report.findings.losses() > 0 => {
+        ("finished", JobKind::Check | JobKind::Protect) if report.findings.losses() > 0 => {
             Some("Plan a restore: it shows from where and how long before anything moves.")
         }
         ("finished", JobKind::Restore) if report.plan.as_ref().is_some_and(|plan| plan.in_no_copy > 0) => {
@@ -198,6 +201,14 @@ fn checked(report: &JobReport, took: &str) -> String {
             format!("{looked} Nothing is lost; {}.", units::counted(other, "other finding", "other findings"))
         }
         (lost, _) => format!("{looked} {} lost or damaged.", units::counted(lost, "file is", "files are")),
+    }
+}
+
+/// What an adopted copy has and the volume has not.
+fn lost(report: &JobReport) -> String {
+    match report.findings.losses() {
+        0 => String::new(),
+        lost => format!(" {} lost or damaged on the volume.", units::counted(lost, "file is", "files are")),
     }
 }
 

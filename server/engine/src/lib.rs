@@ -10,6 +10,7 @@
 //! - a copy whose bytes do not match is refused and named, and the next one is tried (I5);
 //! - what could not be read is said to be unreadable, never missing and never good (I10).
 
+mod adopt;
 mod check;
 mod control;
 mod crew;
@@ -31,6 +32,7 @@ mod xattr;
 #[cfg(test)]
 mod testing;
 
+pub use adopt::{AdoptOutcome, Adopted, OnVolume, adopt_batch};
 pub use check::{CheckOptions, CheckOutcome, Expected, check_batch, check_file};
 pub use control::{Control, Progress, Stop, Stopped};
 pub use fault::{EngineError, ReadFault, SourceFault, WriteFault, WriteFaultKind, bytes_for_people};

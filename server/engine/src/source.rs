@@ -171,7 +171,9 @@ impl Source for FsSource {
         Ok(opened)
     }
 
+    /// What cannot be read does not end the list: the others are named, and then the list fails, saying so.
     fn list(&self, visit: &mut dyn FnMut(Holding) -> ControlFlow<()>) -> Result<(), SourceFault> {
+        let mut unread = None;
         for event in Walk::new(&self.root) {
             match event {
                 WalkEvent::File(entry) => {
@@ -181,12 +183,13 @@ impl Source for FsSource {
                     }
                 }
                 WalkEvent::Unreadable { path, reason, .. } => {
-                    return Err(SourceFault::Io(format!("{}: {reason}", shown(&path))));
+                    unread.get_or_insert_with(|| format!("{}: {reason}", shown(&path)));
                 }
                 WalkEvent::Other { .. } => {}
             }
         }
-        self.reachable()
+        self.reachable()?;
+        unread.map_or(Ok(()), |why| Err(SourceFault::Io(why)))
     }
 
     fn reachable(&self) -> Result<(), SourceFault> {

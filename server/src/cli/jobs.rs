@@ -39,6 +39,9 @@ pub struct ProtectArgs {
     /// This copy has a new, empty disk (may be repeated): without this word, an empty folder is taken for one not mounted
     #[arg(long, value_name = "COPY")]
     replaced: Vec<String>,
+    /// Copy nothing: fill the catalogue from this copy, which another tool made
+    #[arg(long, value_name = "COPY", conflicts_with = "to")]
+    adopt: Option<String>,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -136,7 +139,7 @@ pub async fn protect(core: Core, args: ProtectArgs) -> Result<ExitCode, CliError
     for copy in &args.replaced {
         volumes::disk_replaced(&core, &actor(), &args.volume, Some(copy)).await?;
     }
-    run(core, args.volume, JobRequest::Protect { to: args.to, adopt: None }, args.common).await
+    run(core, args.volume, JobRequest::Protect { to: args.to, adopt: args.adopt }, args.common).await
 }
 
 pub async fn check(core: Core, args: CheckArgs) -> Result<ExitCode, CliError> {

@@ -60,6 +60,7 @@ pub const TABLE: &[Row] = &[
     // The console's server functions.
     (Method::POST, "/console/do/read_job", VIEW),
     (Method::POST, "/console/do/start_check", JOBS),
+    (Method::POST, "/console/do/start_adopt", JOBS),
     (Method::POST, "/console/do/start_protect", JOBS),
     (Method::POST, "/console/do/start_drill", JOBS),
     (Method::POST, "/console/do/plan_restore", JOBS),

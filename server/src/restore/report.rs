@@ -81,6 +81,7 @@ pub fn sentence(report: &JobReport) -> String {
     }
     let verb = match report.kind {
         JobKind::Check => "checked",
+        JobKind::Protect if report.request.adopts() => "adopted",
         JobKind::Protect => "protected",
         JobKind::Restore => "restored",
         JobKind::Reunite => "reunited",

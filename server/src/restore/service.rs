@@ -143,7 +143,8 @@ pub async fn pause_protect(
     volume_id: i64,
     reason: &str,
 ) -> sqlx::Result<()> {
-    for job in store::unended(tx, volume_id, JobKind::Protect).await? {
+    let writing = |job: &Job| !job.request.adopts();
+    for job in store::unended(tx, volume_id, JobKind::Protect).await?.into_iter().filter(writing) {
         let Some(job) = store::lock(tx, job.id).await? else { continue };
         worker::pause(tx, job, reason, now).await?;
     }
@@ -391,7 +392,14 @@ async fn check_places(core: &Core, config: &VolumeConfig, request: &JobRequest) 
     }
     let looks = needed.iter().map(|copy| reach::copy(core, &config.name, copy));
     for (copy, look) in needed.iter().zip(futures_util::future::join_all(looks).await) {
-        look.map_err(|why| Error::conflict(format!("The copy \"{}\" is out of reach: {why}.", copy.name)))?;
+        match look {
+            // It may only be slow; whether it is there is the plan's to find out.
+            Err(why) if why == reach::SILENT && copy.place.folder().is_none() => {}
+            Err(why) => {
+                return Err(Error::conflict(format!("The copy \"{}\" is out of reach: {why}.", copy.name)));
+            }
+            Ok(()) => {}
+        }
     }
     Ok(())
 }
@@ -399,7 +407,7 @@ async fn check_places(core: &Core, config: &VolumeConfig, request: &JobRequest) 
 async fn check_mode(tx: &mut Tx, volume: &VolumeRow, request: &JobRequest) -> Result<()> {
     let Some(message) = forbidden_by_mode(&volume.name, &volume.mode, request) else {
         return match request.kind() {
-            JobKind::Protect => check_alone(tx, volume).await,
+            JobKind::Protect => check_alone(tx, volume, request).await,
             JobKind::Check | JobKind::Restore | JobKind::Reunite | JobKind::Drill => Ok(()),
         };
     };
@@ -412,11 +420,16 @@ fn forbidden_by_mode(name: &str, mode: &ModeState, request: &JobRequest) -> Opti
     match (request, mode.mode()) {
         (_, Mode::Normal)
         | (JobRequest::Restore { to_folder: Some(_), .. } | JobRequest::Drill { .. }, _) => None,
-        (JobRequest::Protect { .. }, mode) => Some(format!(
+        // It reads the copy, and writes to no disk.
+        (JobRequest::Protect { adopt: Some(_), .. }, Mode::ReadOnly) => None,
+        (JobRequest::Protect { adopt: None, .. }, mode) => Some(format!(
             "The volume \"{name}\" is {mode} ({reason}): protect would copy its damage, so it waits until the volume is normal."
         )),
         (
-            JobRequest::Restore { .. } | JobRequest::Check { .. } | JobRequest::Reunite { .. },
+            JobRequest::Restore { .. }
+            | JobRequest::Check { .. }
+            | JobRequest::Reunite { .. }
+            | JobRequest::Protect { adopt: Some(_), .. },
             Mode::Failover,
         ) => Some(format!(
             "The volume \"{name}\" is offline (failover: {reason}); bring it back to read_only first."
@@ -428,12 +441,16 @@ fn forbidden_by_mode(name: &str, mode: &ModeState, request: &JobRequest) -> Opti
     }
 }
 
-/// Two protect jobs would do the same work twice.
-async fn check_alone(tx: &mut Tx, volume: &VolumeRow) -> Result<()> {
-    match store::unended(tx, volume.id, JobKind::Protect).await?.first() {
+/// Two protect jobs would do the same work twice, and so would two that adopt.
+async fn check_alone(tx: &mut Tx, volume: &VolumeRow, request: &JobRequest) -> Result<()> {
+    let jobs = store::unended(tx, volume.id, JobKind::Protect).await?;
+    match jobs.iter().find(|job| job.request.adopts() == request.adopts()) {
         Some(first) => Err(Error::conflict(format!(
-            "The volume \"{}\" is being protected already, by job {} ({}).",
-            volume.name,
+            "{} already, by job {} ({}).",
+            match request.adopts() {
+                true => format!("A copy of the volume \"{}\" is being adopted", volume.name),
+                false => format!("The volume \"{}\" is being protected", volume.name),
+            },
             first.id,
             first.state.word()
         ))),
@@ -458,7 +475,7 @@ async fn retried(tx: &mut Tx, job: Job, now: DateTime<Utc>) -> Result<Job> {
     if let Some(volume) = volumes::volume_by_id(tx, job.volume_id).await?
         && job.kind() == JobKind::Protect
     {
-        check_alone(tx, &volume).await?;
+        check_alone(tx, &volume, &job.request).await?;
     }
     check_goes_on(tx, &job).await?;
     let mut job = job.moved(state, now);

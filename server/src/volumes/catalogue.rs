@@ -141,6 +141,26 @@ pub async fn upsert(tx: &mut Tx, volume_id: i64, rows: &[CatalogueRow]) -> sqlx:
     Ok(())
 }
 
+/// Adds these rows; where the path is there already, whatever is there stays.
+pub async fn add(tx: &mut Tx, volume_id: i64, rows: &[CatalogueRow]) -> sqlx::Result<()> {
+    for rows in rows.chunks(CHUNK) {
+        build!(&mut *tx, |query, connection| {
+            query.push(
+                "INSERT INTO files (volume_id, path, size, mtime_ns, digest, mode, state, holders, verified_at) ",
+            );
+            query.push_values(rows, |mut values, row| {
+                values.push_bind(volume_id).push_bind(row.path.as_bytes()).push_bind(to_sql(row.size));
+                values.push_bind(row.mtime_ns).push_bind(&row.digest.0[..]).push_bind(i64::from(row.mode));
+                values.push_bind(code(row.state)).push_bind(to_sql(row.holders));
+                values.push_bind(row.verified_at.timestamp());
+            });
+            query.push(" ON CONFLICT (volume_id, path) DO NOTHING");
+            query.build().execute(connection).await.map(drop)
+        })?;
+    }
+    Ok(())
+}
+
 /// Sets the state of these files. A tombstone stays one, whoever read the file's row before its owner deleted it.
 pub async fn set_state(
     tx: &mut Tx,

@@ -11,6 +11,7 @@
 mod support;
 
 mod accounts;
+mod adopt;
 mod crash;
 mod drill;
 mod faults;

@@ -7,7 +7,7 @@ use salvor_domain::units;
 use salvor_domain::volume::Mode;
 
 use crate::accounts::port::Viewer;
-use crate::restore::api::{PlanRestore, StartCheck, StartProtect};
+use crate::restore::api::{PlanRestore, StartAdopt, StartCheck, StartProtect};
 use crate::ui::form::Select;
 use crate::ui::{Field, Hidden, PostForm, Submit};
 use crate::volumes::port::VolumeView;
@@ -20,6 +20,7 @@ pub fn panel(volume: &VolumeView, viewer: Option<&Viewer>) -> Option<impl IntoVi
             {restore(volume)}
             {check(volume)}
             {protect(volume)}
+            {adopt(volume)}
         </section>
     })
 }
@@ -127,6 +128,29 @@ fn protect(volume: &VolumeView) -> impl IntoView + use<> {
     }
 }
 
+/// For who comes with backups: until then the catalogue knows nothing of them.
+fn adopt(volume: &VolumeView) -> Option<impl IntoView + use<>> {
+    let options: Vec<_> = volume.copies.iter().map(|copy| (copy.name.clone(), copy.name.clone())).collect();
+    if options.is_empty() || volume.mode.mode() == Mode::Failover {
+        return None;
+    }
+    let name = volume.name.clone();
+    Some(view! {
+        <details>
+            <summary>"Adopt a copy"</summary>
+            <PostForm action=StartAdopt::PATH class="stack">
+                <Hidden name="request[volume]" value=name />
+                <Select name="request[copy]" label="Copy" options />
+                <p class="muted">
+                    "For a backup that another tool made. Every file in it is read and put into the catalogue, so that what the \
+                     volume has lost can be restored from it. Nothing is written to the volume or to the copy."
+                </p>
+                <Submit label="Adopt this copy" />
+            </PostForm>
+        </details>
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,5 +164,6 @@ mod tests {
         assert_eq!(html.matches("<details open").count(), 1, "{html}");
         assert!(html.contains("request[replaced]"));
         assert!(html.contains("Protect waits") && html.contains("value=\"offsite\""));
+        assert!(html.contains("/console/do/start_adopt") && html.contains("Adopt this copy"));
     }
 }

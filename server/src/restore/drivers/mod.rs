@@ -3,6 +3,8 @@
 //! A driver takes a [`Work`](crate::restore::work::Work) and no other input, and may be run again on the same segment after
 //! any interruption: a plan starts over, work goes on with what is not recorded as done.
 
+pub mod adopt;
+mod adopt_verdict;
 pub mod check;
 pub mod check_plan;
 pub mod drill;
@@ -39,6 +41,7 @@ pub async fn drive(work: &Work) -> Result<Outcome, Halt> {
             start_over(work).await?;
             let planned = match kind {
                 JobKind::Check => check_plan::plan(work).await?,
+                JobKind::Protect if work.job.request.adopts() => adopt::plan(work).await?,
                 JobKind::Protect => protect::plan(work).await?,
                 JobKind::Restore => restore_plan::plan(work).await?,
                 JobKind::Reunite => reunite::plan(work).await?,
@@ -49,6 +52,7 @@ pub async fn drive(work: &Work) -> Result<Outcome, Halt> {
         (SegmentKind::Work, kind) => {
             match kind {
                 JobKind::Check => check::work(work).await?,
+                JobKind::Protect if work.job.request.adopts() => adopt::work(work).await?,
                 JobKind::Protect => protect::work(work).await?,
                 JobKind::Restore => restore::work(work).await?,
                 JobKind::Reunite => reunite::work(work).await?,

@@ -464,7 +464,8 @@ fn refs(paths: &[FilePath]) -> Vec<&FilePath> {
 
 /// The protect came to its end. What was written after it began may be in no copy yet, so its start is the age that counts.
 pub async fn finish(tx: &mut Tx, job: &Job) -> sqlx::Result<()> {
-    let (JobRequest::Protect { to, .. }, Some(started), 0) = (&job.request, job.started_at, job.files.failed)
+    let (JobRequest::Protect { to, adopt: None }, Some(started), 0) =
+        (&job.request, job.started_at, job.files.failed)
     else {
         return Ok(());
     };

@@ -1,0 +1,339 @@
+//! Adopt: a catalogue filled from a copy that another tool made.
+//!
+//! The copy's list is the plan; then each file of it is read, hashed and compared with the catalogue and with a look at the
+//! volume. Nothing is written to either: what it finds goes into the catalogue, the findings and the copy's faults. What the
+//! catalogue knows already stays as it is; an owner's tombstone stays; a file that somebody catalogues meanwhile is theirs.
+
+use std::ops::ControlFlow;
+
+use salvor_domain::job::{ByteCounts, FileCounts, JobRequest, Plan};
+use salvor_domain::path::FilePath;
+use salvor_domain::progress::Amount;
+use salvor_domain::segment::{SEGMENT_BYTES, SEGMENT_FILES};
+use salvor_domain::units;
+use salvor_domain::volume::{FileState, Mode};
+use salvor_engine::{Control, Holding, SourceFault, SourceHandle, adopt_batch};
+use tokio::sync::mpsc;
+
+use crate::restore::drivers::Planned;
+use crate::restore::drivers::adopt_verdict::Verdicts;
+use crate::restore::drivers::check_plan::LOST_AND_FOUND;
+use crate::restore::store::figures::{self, SourceFigures};
+use crate::restore::store::segments::{self, Item, ItemState, NewSegment, SegmentKind};
+use crate::restore::work::{Copy, Halt, Work};
+use crate::volumes::store as volumes;
+use crate::volumes::{catalogue, findings};
+
+/// Files of the list that are looked up in the catalogue at a time, and how many such batches may wait.
+const LISTED: usize = 1_000;
+const WAITING: usize = 4;
+/// Files and bytes between two commits.
+const BATCH_FILES: usize = 250;
+const BATCH_BYTES: u64 = 64 << 20;
+
+/// The copy that is adopted.
+fn adopted(work: &Work) -> Result<&Copy, Halt> {
+    let JobRequest::Protect { adopt: Some(name), .. } = &work.job.request else {
+        return Err(Halt::Fail("its request is not to adopt a copy".into()));
+    };
+    let copy = work.place.copies.iter().find(|copy| copy.config.name == *name);
+    copy.ok_or_else(|| Halt::Fail(format!("the configuration has no copy \"{name}\" any more")))
+}
+
+/// A volume that was taken offline looks like one that lost everything.
+fn check_mode(work: &Work) -> Result<(), Halt> {
+    match work.place.volume.mode.mode() {
+        Mode::Normal | Mode::ReadOnly => Ok(()),
+        Mode::Failover => Err(Halt::Pause("the volume is offline: resume when it is back".into())),
+    }
+}
+
+async fn open(work: &Work, copy: &Copy) -> Result<SourceHandle, String> {
+    let (mut sources, away) = work.open_sources(|other| other.config.name == copy.config.name).await;
+    sources.pop().map(|(_, handle)| handle).ok_or_else(|| away.join("; "))
+}
+
+pub async fn plan(work: &Work) -> Result<Planned, Halt> {
+    check_mode(work)?;
+    let copy = adopted(work)?;
+    work.volume_root().await.map_err(Halt::Fail)?;
+    let handle = open(work, copy).await.map_err(Halt::Fail)?;
+    let mut planning = Planning::new(copy);
+    planning.longest_path = work.core.db.read().await?.longest_path();
+    let (sender, mut batches) = mpsc::channel(WAITING);
+    let control = work.control.clone();
+    // Ends by itself when the receiver is dropped or the job is stopped.
+    let listing = tokio::task::spawn_blocking(move || list(&handle, &control, &sender));
+    while let Some(batch) = batches.recv().await {
+        planning.take(work, batch).await?;
+    }
+    if work.control.stop().is_some() {
+        return Err(Halt::Stopped);
+    }
+    match listing.await.map_err(Halt::panicked)? {
+        Ok(()) => {}
+        Err(SourceFault::Gone(why)) => return Err(Halt::Fail(format!("the copy went away: {why}"))),
+        Err(fault) => planning.incomplete(&fault.to_string()),
+    }
+    planning.record(work).await?;
+    Ok(planning.planned())
+}
+
+fn list(
+    handle: &SourceHandle,
+    control: &Control,
+    batches: &mpsc::Sender<Vec<Holding>>,
+) -> Result<(), SourceFault> {
+    let mut batch = Vec::with_capacity(LISTED);
+    let listed = handle.source.list(&mut |holding| {
+        batch.push(holding);
+        if batch.len() < LISTED {
+            return ControlFlow::Continue(());
+        }
+        let full = std::mem::replace(&mut batch, Vec::with_capacity(LISTED));
+        match control.stop().is_some() || batches.blocking_send(full).is_err() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    });
+    // Whoever receives may be gone; then nobody waits for the rest.
+    let _ = batches.blocking_send(batch);
+    listed
+}
+
+struct Planning<'a> {
+    copy: &'a Copy,
+    longest_path: usize,
+    items: Vec<Item>,
+    bytes: u64,
+    total: Amount,
+    /// Known already to be held by this copy.
+    known: u64,
+    tombstoned: u64,
+    orphans: u64,
+    failures: Vec<(FilePath, String)>,
+    failed: u64,
+    rank: i64,
+}
+
+impl<'a> Planning<'a> {
+    fn new(copy: &'a Copy) -> Self {
+        Self {
+            copy,
+            longest_path: 0,
+            items: Vec::new(),
+            bytes: 0,
+            total: Amount::default(),
+            known: 0,
+            tombstoned: 0,
+            orphans: 0,
+            failures: Vec::new(),
+            failed: 0,
+            rank: 0,
+        }
+    }
+
+    async fn take(&mut self, work: &Work, mut batch: Vec<Holding>) -> Result<(), Halt> {
+        batch.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        batch.dedup_by(|a, b| a.path == b.path);
+        let paths: Vec<FilePath> = batch.iter().map(|holding| holding.path.clone()).collect();
+        let mut tx = work.core.db.read().await?;
+        let rows = catalogue::get(&mut tx, work.place.volume.id, &paths).await?;
+        drop(tx);
+        for Holding { path, stat } in batch {
+            let row = rows.binary_search_by(|row| row.path.cmp(&path)).ok().and_then(|at| rows.get(at));
+            match row {
+                Some(row) if row.state == FileState::Tombstone => self.tombstoned += 1,
+                Some(row) if self.copy.row.holds(row.holders) && row.size == stat.size => self.known += 1,
+                _ => self.wanted(path, stat.size),
+            }
+        }
+        if self.items.len() as u64 >= SEGMENT_FILES || self.bytes >= SEGMENT_BYTES {
+            self.record(work).await?;
+        }
+        Ok(())
+    }
+
+    fn wanted(&mut self, path: FilePath, size: u64) {
+        if path.as_bytes().starts_with(LOST_AND_FOUND) {
+            self.orphans += 1;
+        } else if path.as_bytes().len() > self.longest_path {
+            let longest = self.longest_path;
+            let reason = format!("its path is longer than the {longest} bytes that this database can keep");
+            self.fail(path, reason);
+        } else {
+            self.total.files += 1;
+            self.total.bytes += size;
+            self.bytes += size;
+            self.items.push(Item { path, size, corrupt: false });
+        }
+    }
+
+    /// What was not listed is not known: the job says so, as a failure that stands for all of it.
+    fn incomplete(&mut self, why: &str) {
+        let name = &self.copy.config.name;
+        if let Ok(path) = FilePath::new(name.as_bytes()) {
+            self.fail(path, format!("not everything in the copy \"{name}\" could be listed: {why}"));
+        }
+    }
+
+    fn fail(&mut self, path: FilePath, reason: String) {
+        self.failed += 1;
+        self.failures.push((path, reason));
+    }
+
+    async fn record(&mut self, work: &Work) -> Result<(), Halt> {
+        let (mut tx, mut job) = work.begin().await?;
+        if !job.dry_run {
+            // A list may name a file twice; a segment must not.
+            self.items.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+            self.items.dedup_by(|a, b| a.path == b.path);
+            for items in self.items.chunks(SEGMENT_FILES as usize) {
+                let segment = NewSegment {
+                    kind: SegmentKind::Work,
+                    rank: self.rank,
+                    range: None,
+                    files: items.len() as u64,
+                    bytes: items.iter().map(|item| item.size).sum(),
+                    done_at: None,
+                };
+                let id = segments::insert(&mut tx, job.id, &segment).await?;
+                segments::insert_items(&mut tx, id, items, ItemState::Waiting).await?;
+                self.rank += 1;
+            }
+            figures::add_failures(&mut tx, job.id, &self.failures, work.core.clock.now()).await?;
+            for (_, reason) in &self.failures {
+                work.note(&mut tx, "unlisted", 20, reason).await?;
+            }
+        }
+        self.items.clear();
+        self.failures.clear();
+        self.bytes = 0;
+        (job.files, job.bytes) = self.figures();
+        work.commit(tx, &job).await
+    }
+
+    fn figures(&self) -> (FileCounts, ByteCounts) {
+        let total = self.total.files + self.failed;
+        let files = FileCounts { total, failed: self.failed, ..FileCounts::default() };
+        (files, ByteCounts { total: self.total.bytes, done: 0 })
+    }
+
+    fn planned(self) -> Planned {
+        let name = &self.copy.config.name;
+        let mut summary = match self.total.files {
+            0 => format!("{name} has nothing that is not known already"),
+            files => format!(
+                "{} to adopt from {name} ({})",
+                units::counted(files, "file", "files"),
+                units::bytes(self.total.bytes)
+            ),
+        };
+        for (count, what) in [
+            (self.known, "known already"),
+            (self.tombstoned, "deleted by their owners"),
+            (self.orphans, "in lost+found left out"),
+        ] {
+            if count > 0 {
+                summary.push_str(&format!("; {} {what}", units::count(count)));
+            }
+        }
+        let (files, bytes) = self.figures();
+        let plan =
+            Plan { total: self.total, in_place: self.known, tombstoned: self.tombstoned, ..Plan::default() };
+        Planned { plan, files, bytes, summary }
+    }
+}
+
+pub async fn work(work: &Work) -> Result<(), Halt> {
+    check_mode(work)?;
+    let copy = adopted(work)?;
+    let back = |why: String| Halt::Pause(format!("{why}; resume when it is back"));
+    let root = work.volume_root().await.map_err(back)?;
+    let handle = open(work, copy).await.map_err(back)?;
+    let mut tx = work.core.db.read().await?;
+    let items = segments::waiting_items(&mut tx, work.segment.id).await?;
+    drop(tx);
+    let mut left = items.as_slice();
+    while !left.is_empty() {
+        let (batch, rest) = left.split_at(batch_len(left));
+        let paths: Vec<FilePath> = batch.iter().map(|item| item.path.clone()).collect();
+        let (threads, control, progress) = (work.threads, work.control.clone(), work.progress.clone());
+        let (volume, handle) = (root.clone(), handle.clone());
+        let (outcomes, seconds) = work
+            .blocking(move || {
+                let outcomes = adopt_batch(&volume, &handle, &paths, threads, &control, &progress);
+                // A volume that went away is not a volume whose files are missing.
+                volume.reachable().map(|()| outcomes)
+            })
+            .await?;
+        record(work, copy, batch, &outcomes.map_err(back)?, seconds).await?;
+        left = rest;
+    }
+    Ok(())
+}
+
+fn batch_len(items: &[Item]) -> usize {
+    let mut bytes = 0;
+    let fits = items.iter().take(BATCH_FILES).take_while(|item| {
+        let fits = bytes < BATCH_BYTES;
+        bytes += item.size;
+        fits
+    });
+    fits.count()
+}
+
+async fn record(
+    work: &Work,
+    copy: &Copy,
+    batch: &[Item],
+    outcomes: &[salvor_engine::AdoptOutcome],
+    seconds: f64,
+) -> Result<(), Halt> {
+    let (volume, segment, bit) = (work.place.volume.id, work.segment.id, copy.row.bit);
+    let now = work.core.clock.now();
+    let paths: Vec<FilePath> = batch.iter().map(|item| item.path.clone()).collect();
+    let (mut tx, mut job) = work.begin().await?;
+    let rows = catalogue::get(&mut tx, volume, &paths).await?;
+    let mut verdicts = Verdicts::new(&copy.config.name, bit, now);
+    for (path, outcome) in paths.iter().zip(outcomes) {
+        let row = rows.binary_search_by(|row| row.path.cmp(path)).ok().and_then(|at| rows.get(at));
+        verdicts.add(path, row, outcome);
+    }
+    let failed: Vec<&FilePath> = verdicts.failures.iter().map(|(path, _)| path).collect();
+    segments::settle(&mut tx, segment, &refs(&verdicts.done), ItemState::Done).await?;
+    segments::settle(&mut tx, segment, &refs(&verdicts.skipped), ItemState::Skipped).await?;
+    segments::settle(&mut tx, segment, &failed, ItemState::Failed).await?;
+    figures::add_failures(&mut tx, job.id, &verdicts.failures, now).await?;
+    catalogue::add(&mut tx, volume, &verdicts.rows).await?;
+    findings::report(&mut tx, volume, job.id, now, &verdicts.findings).await?;
+    figures::add_findings(&mut tx, job.id, &verdicts.counts).await?;
+    catalogue::set_holder(&mut tx, volume, bit, &verdicts.held, true).await?;
+    volumes::clear_copy_faults(&mut tx, volume, bit, &verdicts.held).await?;
+    for (path, reason) in &verdicts.faults {
+        volumes::record_copy_fault(&mut tx, volume, bit, path, reason, job.id, now).await?;
+        let name = &copy.config.name;
+        work.refuse_copy(&mut tx, name, &format!("{name} gave {path} wrongly: {reason}.")).await?;
+    }
+    for note in &verdicts.notes {
+        work.note(&mut tx, "another version", 20, note).await?;
+    }
+    let read = SourceFigures { amount: verdicts.read, busy_seconds: seconds };
+    figures::add_source(&mut tx, job.id, &copy.config.name, read).await?;
+    job.files.done += verdicts.done.len() as u64;
+    job.files.skipped += verdicts.skipped.len() as u64;
+    job.files.failed += failed.len() as u64;
+    job.bytes.done += verdicts.read.bytes;
+    work.commit(tx, &job).await?;
+    match verdicts.gone {
+        Some(why) => {
+            Err(Halt::Pause(format!("the copy \"{}\": {why}; resume when it is back", copy.config.name)))
+        }
+        None if verdicts.stopped => Err(Halt::Stopped),
+        None => Ok(()),
+    }
+}
+
+fn refs(paths: &[FilePath]) -> Vec<&FilePath> {
+    paths.iter().collect()
+}
