@@ -13,8 +13,16 @@ use crate::control::{Control, Progress, Tally};
 use crate::crew;
 use crate::fault::{ReadFault, SourceFault, io_words};
 use crate::hash::{Buffer, Pace, hash_open, read_some};
+use crate::limit::RateLimit;
 use crate::restore::{CopyFaultKind, SourceHandle};
 use crate::root::{Kind, Root, Stat};
+
+#[derive(Debug, Clone)]
+pub struct AdoptOptions {
+    pub threads: usize,
+    /// For everything that this job reads.
+    pub limit: RateLimit,
+}
 
 /// What came of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,11 +75,11 @@ pub fn adopt_batch(
     volume: &Root,
     copy: &SourceHandle,
     paths: &[FilePath],
-    threads: usize,
+    options: &AdoptOptions,
     control: &Control,
     progress: &Progress,
 ) -> Vec<AdoptOutcome> {
-    let threads = threads.clamp(*copy.source.parallel().start(), *copy.source.parallel().end());
+    let threads = options.threads.clamp(*copy.source.parallel().start(), *copy.source.parallel().end());
     let away = AtomicBool::new(false);
     let results = crew::work(
         paths,
@@ -81,7 +89,7 @@ pub fn adopt_batch(
             if control.check().is_err() || away.load(Ordering::Relaxed) {
                 return ControlFlow::Break(());
             }
-            let outcome = match adopt_one(volume, copy, path, buffer, control, progress) {
+            let outcome = match adopt_one(volume, copy, path, buffer, options, control, progress) {
                 Ok(adopted) => AdoptOutcome::Read(adopted),
                 Err(Fault::Stopped) => return ControlFlow::Break(()),
                 Err(Fault::Copy(kind, reason)) => {
@@ -118,13 +126,14 @@ fn adopt_one(
     copy: &SourceHandle,
     path: &FilePath,
     buffer: &mut Buffer,
+    options: &AdoptOptions,
     control: &Control,
     progress: &Progress,
 ) -> Result<Adopted, Fault> {
-    copy.limit.take_file(control).map_err(|_| Fault::Stopped)?;
+    let limits = [&copy.limit, &options.limit];
+    limits.iter().try_for_each(|limit| limit.take_file(control)).map_err(|_| Fault::Stopped)?;
     let stat = copy.source.stat(path)?;
     let mut opened = copy.source.open(path)?;
-    let limits = [&copy.limit];
     let mut pace = Pace { control, limits: &limits, tally: Tally::new(progress) };
     let mut hasher = blake3::Hasher::new();
     let mut size = 0_u64;
@@ -203,9 +212,12 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::limit::RateLimit;
     use crate::source::FsSource;
     use crate::testing::{Tree, digest, path};
+
+    fn options() -> AdoptOptions {
+        AdoptOptions { threads: 4, limit: RateLimit::unlimited() }
+    }
 
     fn adopt(tree: &Tree, names: &[&str], control: &Control) -> Vec<AdoptOutcome> {
         let copy = Root::open(&tree.at("copy")).unwrap();
@@ -213,7 +225,7 @@ mod tests {
         let handle = SourceHandle { source, limit: RateLimit::unlimited() };
         let volume = Root::open(&tree.at("volume")).unwrap();
         let paths: Vec<_> = names.iter().map(|name| path(name)).collect();
-        adopt_batch(&volume, &handle, &paths, 4, control, &Progress::new())
+        adopt_batch(&volume, &handle, &paths, &options(), control, &Progress::new())
     }
 
     #[test]
@@ -270,7 +282,8 @@ mod tests {
         std::fs::rename(tree.at("copy"), tree.at("away")).unwrap();
         let handle = SourceHandle { source, limit: RateLimit::unlimited() };
         let volume = Root::open(&tree.at("volume")).unwrap();
-        let outcomes = adopt_batch(&volume, &handle, &[path("a")], 1, &Control::new(), &Progress::new());
+        let outcomes =
+            adopt_batch(&volume, &handle, &[path("a")], &options(), &Control::new(), &Progress::new());
         assert!(matches!(outcomes[0], AdoptOutcome::Refused { kind: CopyFaultKind::Gone, .. }));
     }
 }

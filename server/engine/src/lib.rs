@@ -32,7 +32,7 @@ mod xattr;
 #[cfg(test)]
 mod testing;
 
-pub use adopt::{AdoptOutcome, Adopted, OnVolume, adopt_batch};
+pub use adopt::{AdoptOptions, AdoptOutcome, Adopted, OnVolume, adopt_batch};
 pub use check::{CheckOptions, CheckOutcome, Expected, check_batch, check_file};
 pub use control::{Control, Progress, Stop, Stopped};
 pub use fault::{EngineError, ReadFault, SourceFault, WriteFault, WriteFaultKind, bytes_for_people};

@@ -12,7 +12,7 @@ use salvor_domain::progress::Amount;
 use salvor_domain::segment::{SEGMENT_BYTES, SEGMENT_FILES};
 use salvor_domain::units;
 use salvor_domain::volume::{FileState, Mode};
-use salvor_engine::{Control, Holding, SourceFault, SourceHandle, adopt_batch};
+use salvor_engine::{AdoptOptions, Control, Holding, SourceFault, SourceHandle, adopt_batch};
 use tokio::sync::mpsc;
 
 use crate::restore::drivers::Planned;
@@ -197,7 +197,8 @@ impl<'a> Planning<'a> {
                     bytes: items.iter().map(|item| item.size).sum(),
                     done_at: None,
                 };
-                let id = segments::insert(&mut tx, job.id, &segment).await?;
+                let bit = Some(self.copy.row.bit);
+                let id = segments::insert_from(&mut tx, job.id, &segment, bit).await?;
                 segments::insert_items(&mut tx, id, items, ItemState::Waiting).await?;
                 self.rank += 1;
             }
@@ -258,11 +259,12 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
     while !left.is_empty() {
         let (batch, rest) = left.split_at(batch_len(left));
         let paths: Vec<FilePath> = batch.iter().map(|item| item.path.clone()).collect();
-        let (threads, control, progress) = (work.threads, work.control.clone(), work.progress.clone());
+        let options = AdoptOptions { threads: work.threads, limit: work.job_limit() };
+        let (control, progress) = (work.control.clone(), work.progress.clone());
         let (volume, handle) = (root.clone(), handle.clone());
         let (outcomes, seconds) = work
             .blocking(move || {
-                let outcomes = adopt_batch(&volume, &handle, &paths, threads, &control, &progress);
+                let outcomes = adopt_batch(&volume, &handle, &paths, &options, &control, &progress);
                 // A volume that went away is not a volume whose files are missing.
                 volume.reachable().map(|()| outcomes)
             })
