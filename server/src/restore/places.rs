@@ -19,6 +19,7 @@ use crate::volumes::{catalogue, store as volumes};
 /// The volume's folder.
 pub async fn confirm_volume(work: &Work, root: &Arc<Root>) -> Result<(), String> {
     let may_mark = work.place.volume.mode.mode() == Mode::Normal || work.job.kind() == JobKind::Restore;
+    let may_mark = may_mark && !work.job.request.adopts();
     confirm(work, root, None, may_mark && !work.job.dry_run).await
 }
 
@@ -71,6 +72,12 @@ async fn ask(
         Ok(()) => None,
         // It may well be empty where nothing should be.
         Err(Doubt::Bare) if !catalogue::has_any(&mut tx, volume, bit).await? => None,
+        // Nor is anything known to have been there, when it was never marked; and who adopts fills nothing.
+        Err(Doubt::Bare)
+            if work.job.request.adopts() && known.as_ref().is_none_or(|known| known.mark.is_none()) =>
+        {
+            None
+        }
         Err(doubt) => Some(doubt),
     };
     Ok((known, doubt))

@@ -77,6 +77,10 @@ fn lose(app: &TestApp) {
     }
 }
 
+async fn new_disk(core: &Core) {
+    volumes::disk_replaced(core, &Actor::salvor(), "uploads", None).await.unwrap();
+}
+
 fn noise(length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     blake3::Hasher::new().finalize_xof().fill(&mut bytes);
@@ -156,6 +160,8 @@ on_both_engines! {
         assert_eq!((report.exit_code(), report.files.done, report.files.failed), (1, 32, 0), "{report:#?}");
         assert_eq!((report.findings.missing, report.sources["local"].files), (32, 32), "{report:#?}");
         assert!(tree(&app.path("files")).is_empty(), "nothing is written");
+        // That the empty folder is a new disk, and not one that is not mounted, is for a person to say.
+        new_disk(&app.core).await;
         let report = run(&app.core, restore()).await;
         assert_eq!((report.exit_code(), report.files.done), (0, 32), "{report:#?}");
         assert_eq!(tree(&app.path("files")), before);
@@ -262,6 +268,7 @@ on_both_engines! {
 
         let report = run(&core, adopt("vault")).await;
         assert_eq!((report.files.done, report.files.failed, report.findings.missing), (32, 0, 32), "{report:#?}");
+        new_disk(&core).await;
         let report = run(&core, restore()).await;
         assert_eq!((report.exit_code(), report.sources["vault"].files), (0, 32), "{report:#?}");
         assert_eq!(tree(&app.path("files")), before);
@@ -283,6 +290,7 @@ on_both_engines! {
             }
         }
         let core = Core { copies: Copies::default(), ..core };
+        new_disk(&core).await;
         let report = run(&core, restore()).await;
         assert_eq!((report.exit_code(), report.files.done), (0, 32), "{report:#?}");
         let far = report.sources.get("far").map_or(0, |amount| amount.files);
@@ -304,6 +312,7 @@ on_both_engines! {
         lose(app);
         let core = with_copies(app, &sftp(&server), &[]).await;
         assert_eq!(run(&core, adopt("far")).await.findings.missing, 32);
+        new_disk(&core).await;
         let report = run(&core, restore()).await;
         assert_eq!((report.exit_code(), report.sources["far"].files), (0, 32), "{report:#?}");
         assert_eq!(seconds(tree(&app.path("files"))), before);

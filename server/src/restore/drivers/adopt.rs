@@ -56,8 +56,8 @@ async fn open(work: &Work, copy: &Copy) -> Result<SourceHandle, String> {
 pub async fn plan(work: &Work) -> Result<Planned, Halt> {
     check_mode(work)?;
     let copy = adopted(work)?;
-    work.volume_root().await.map_err(Halt::Fail)?;
-    let handle = open(work, copy).await.map_err(Halt::Fail)?;
+    work.volume_root().await.map_err(Halt::Stuck)?;
+    let handle = open(work, copy).await.map_err(Halt::Stuck)?;
     let mut planning = Planning::new(copy);
     planning.longest_path = work.core.db.read().await?.longest_path();
     let (sender, mut batches) = mpsc::channel(WAITING);
@@ -72,7 +72,10 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
     }
     match listing.await.map_err(Halt::panicked)? {
         Ok(()) => {}
-        Err(SourceFault::Gone(why)) => return Err(Halt::Fail(format!("the copy went away: {why}"))),
+        Err(SourceFault::Gone(why)) => {
+            let name = &copy.config.name;
+            return Err(Halt::Stuck(format!("the copy \"{name}\" is out of reach: {why}")));
+        }
         Err(fault) => planning.incomplete(&fault.to_string()),
     }
     planning.record(work).await?;
@@ -249,9 +252,8 @@ impl<'a> Planning<'a> {
 pub async fn work(work: &Work) -> Result<(), Halt> {
     check_mode(work)?;
     let copy = adopted(work)?;
-    let back = |why: String| Halt::Pause(format!("{why}; resume when it is back"));
-    let root = work.volume_root().await.map_err(back)?;
-    let handle = open(work, copy).await.map_err(back)?;
+    let root = work.volume_root().await.map_err(Halt::Stuck)?;
+    let handle = open(work, copy).await.map_err(Halt::Stuck)?;
     let mut tx = work.core.db.read().await?;
     let items = segments::waiting_items(&mut tx, work.segment.id).await?;
     drop(tx);
@@ -269,7 +271,7 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
                 volume.reachable().map(|()| outcomes)
             })
             .await?;
-        record(work, copy, batch, &outcomes.map_err(back)?, seconds).await?;
+        record(work, copy, batch, &outcomes.map_err(Halt::Stuck)?, seconds).await?;
         left = rest;
     }
     Ok(())
@@ -328,9 +330,7 @@ async fn record(
     job.bytes.done += verdicts.read.bytes;
     work.commit(tx, &job).await?;
     match verdicts.gone {
-        Some(why) => {
-            Err(Halt::Pause(format!("the copy \"{}\": {why}; resume when it is back", copy.config.name)))
-        }
+        Some(why) => Err(Halt::Stuck(format!("the copy \"{}\" is out of reach: {why}", copy.config.name))),
         None if verdicts.stopped => Err(Halt::Stopped),
         None => Ok(()),
     }
