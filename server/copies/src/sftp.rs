@@ -104,6 +104,11 @@ impl Source for SftpSource {
         1..=MOST_LANES * 4
     }
 
+    /// A silence, and all that is tried after it.
+    fn patience(&self) -> Duration {
+        (self.pool.patience.silence + self.pool.patience.connect * 4) * 2 + GIVE_UP
+    }
+
     fn reachable(&self) -> Result<(), SourceFault> {
         wait(self.pool.reachable())
     }

@@ -222,7 +222,7 @@ mod tests {
     fn adopt(tree: &Tree, names: &[&str], control: &Control) -> Vec<AdoptOutcome> {
         let copy = Root::open(&tree.at("copy")).unwrap();
         let source = Arc::new(FsSource::new("old", Arc::new(copy)));
-        let handle = SourceHandle { source, limit: RateLimit::unlimited() };
+        let handle = SourceHandle::new(source, RateLimit::unlimited());
         let volume = Root::open(&tree.at("volume")).unwrap();
         let paths: Vec<_> = names.iter().map(|name| path(name)).collect();
         adopt_batch(&volume, &handle, &paths, &options(), control, &Progress::new())
@@ -280,7 +280,7 @@ mod tests {
         let source = Arc::new(FsSource::new("old", Arc::new(Root::open(&tree.at("copy")).unwrap())));
         std::fs::remove_file(tree.at("copy/a")).unwrap();
         std::fs::rename(tree.at("copy"), tree.at("away")).unwrap();
-        let handle = SourceHandle { source, limit: RateLimit::unlimited() };
+        let handle = SourceHandle::new(source, RateLimit::unlimited());
         let volume = Root::open(&tree.at("volume")).unwrap();
         let outcomes =
             adopt_batch(&volume, &handle, &[path("a")], &options(), &Control::new(), &Progress::new());
