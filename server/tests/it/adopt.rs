@@ -20,7 +20,7 @@ use salvor_domain::path::FilePath;
 use salvor_domain::volume::Mode;
 use tokio_util::sync::CancellationToken;
 
-use crate::jobs::{protect, restore, rot, tree};
+use crate::jobs::{job, protect, restore, rot, tree};
 use crate::support::TestApp;
 
 #[path = "../../copies/testing/sshd.rs"]
@@ -31,10 +31,6 @@ use sshd::{Server, skipped, user};
 
 fn adopt(copy: &str) -> JobRequest {
     JobRequest::Protect { to: vec![], adopt: Some(copy.to_owned()) }
-}
-
-fn job(request: JobRequest) -> NewJob {
-    NewJob { volume: "uploads".into(), request, dry_run: false, hold: false }
 }
 
 async fn run(core: &Core, request: JobRequest) -> JobReport {
