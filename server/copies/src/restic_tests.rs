@@ -161,7 +161,10 @@ fn a_snapshot_is_listed_and_read_and_nothing_is_written() {
     let facts = std::fs::metadata(made.at("files/large")).unwrap();
     assert_eq!(opened.owner, Some((facts.uid(), facts.gid())));
     let mtime = facts.mtime() * 1_000_000_000 + facts.mtime_nsec();
-    assert_eq!(source.stat(&path("large")).unwrap(), SourceStat { size: 9_000_000, mtime_ns: Some(mtime) });
+    assert_eq!(
+        source.stat(&path("large")).unwrap(),
+        SourceStat { size: 9_000_000, mtime_ns: Some(mtime), digest: None }
+    );
     assert_eq!(source.stat(&path("nothing")).err(), Some(SourceFault::NotFound));
     assert_eq!(source.stat(&path("large/x")).err(), Some(SourceFault::NotFound));
     for (name, word) in [("link", "a symbolic link"), ("many", "a folder")] {

@@ -129,7 +129,7 @@ fn file(node: Node) -> FileEntry {
     let meta = node.meta;
     let mtime_ns = meta.mtime.and_then(|time| i64::try_from(time.as_nanosecond()).ok());
     FileEntry {
-        stat: SourceStat { size: meta.size, mtime_ns },
+        stat: SourceStat { size: meta.size, mtime_ns, digest: None },
         mode: meta.mode.map(permissions),
         owner: meta.uid.zip(meta.gid),
         xattrs: meta

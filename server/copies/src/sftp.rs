@@ -67,7 +67,7 @@ impl Source for SftpSource {
                 other => Err(unexpected(&other)),
             })
         }))?;
-        Ok(SourceStat { size: attrs.size.unwrap_or(0), mtime_ns: attrs.mtime_ns() })
+        Ok(SourceStat { size: attrs.size.unwrap_or(0), mtime_ns: attrs.mtime_ns(), digest: None })
     }
 
     fn open(&self, path: &FilePath) -> Result<Opened, SourceFault> {

@@ -132,7 +132,11 @@ async fn read_folder(
                 // Salvor's own folder, and names that no file here can have, are no paths.
                 Some(Kind::Folder) if FilePath::new(path.clone()).is_ok() => folders.push(path),
                 Some(Kind::File) if named.insert(name) => {
-                    let stat = SourceStat { size: attrs.size.unwrap_or(0), mtime_ns: attrs.mtime_ns() };
+                    let stat = SourceStat {
+                        size: attrs.size.unwrap_or(0),
+                        mtime_ns: attrs.mtime_ns(),
+                        digest: None,
+                    };
                     files.extend(FilePath::new(path).ok().map(|path| Holding { path, stat }));
                 }
                 _ => {}
