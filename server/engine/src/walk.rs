@@ -5,13 +5,16 @@
 //! names of one folder for each level; symbolic links are reported and never followed; Salvor's own folder is left out.
 //! What cannot be read is an event of its own: whoever compares must not take its files for missing (I10).
 
+mod ahead;
+
 use std::collections::VecDeque;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use rustix::fs::{self, Mode, OFlags, RawDir};
 use rustix::io::Errno;
-use salvor_domain::path::FilePath;
+use salvor_domain::path::{FilePath, PATH_MAX};
 
 use crate::fault::read_words;
 use crate::root::{Kind, Root, is_own, stat_at};
@@ -43,7 +46,7 @@ pub struct Entry {
     pub mode: u32,
 }
 
-/// An iterator over [`WalkEvent`]s; see the module.
+/// An iterator over [`WalkEvent`]s; see the module. [`Walk::in_batches`] gives the same events faster.
 pub struct Walk<'r> {
     root: &'r Root,
     levels: Vec<Level>,
@@ -106,29 +109,69 @@ impl Iterator for Walk<'_> {
     type Item = WalkEvent;
 
     fn next(&mut self) -> Option<WalkEvent> {
-        if let Some(start) = self.start.take() {
-            self.begin(start);
-        }
         loop {
-            if let Some(event) = self.waiting.pop_front() {
-                return Some(event);
-            }
-            let level = self.levels.last_mut()?;
-            let Some(name) = level.names.get(level.next).copied() else {
-                self.leave();
-                continue;
-            };
-            level.next += 1;
-            if let Some(event) = self.visit(name) {
+            // A file that went away between its name and its facts is no event.
+            if let Some(event) = self.step()?.answer() {
                 return Some(event);
             }
         }
     }
 }
 
+/// The next event, or the question that will tell it: asking is what a walk spends most of its time on.
+enum Step {
+    Event(WalkEvent),
+    Ask(Ask),
+}
+
+/// For the facts of one file.
+struct Ask {
+    folder: Arc<OwnedFd>,
+    path: Vec<u8>,
+    /// Where the file's own name begins in `path`.
+    name_at: usize,
+}
+
+impl Step {
+    fn answer(self) -> Option<WalkEvent> {
+        match self {
+            Self::Event(event) => Some(event),
+            Self::Ask(ask) => ask.answer(),
+        }
+    }
+}
+
+impl Ask {
+    fn answer(self) -> Option<WalkEvent> {
+        let Self { folder, path, name_at } = self;
+        match stat_at(&*folder, &path[name_at..]) {
+            Ok(stat) if stat.kind == Kind::File => {
+                let too_long = (path.len() > PATH_MAX).then(|| path.clone());
+                Some(match FilePath::new(path) {
+                    Ok(path) => WalkEvent::File(Entry {
+                        path,
+                        size: stat.size,
+                        mtime_ns: stat.mtime_ns,
+                        ino: stat.ino,
+                        mode: stat.mode,
+                    }),
+                    Err(invalid) => WalkEvent::Unreadable {
+                        path: too_long.unwrap_or_default(),
+                        folder: false,
+                        reason: invalid.to_string(),
+                    },
+                })
+            }
+            Ok(stat) => Some(WalkEvent::Other { path, kind: stat.kind }),
+            Err(Errno::NOENT) => None,
+            Err(errno) => Some(WalkEvent::Unreadable { path, folder: false, reason: read_words(errno) }),
+        }
+    }
+}
+
 struct Level {
     /// Closed while the walk is far below, so that deep trees do not run out of handles.
-    handle: Option<OwnedFd>,
+    handle: Option<Arc<OwnedFd>>,
     /// All names, one after the other.
     text: Vec<u8>,
     names: Vec<Name>,
@@ -166,6 +209,26 @@ const OPEN_LEVELS: usize = 32;
 const ROOM: usize = 64 * 1024;
 
 impl Walk<'_> {
+    fn step(&mut self) -> Option<Step> {
+        if let Some(start) = self.start.take() {
+            self.begin(start);
+        }
+        loop {
+            if let Some(event) = self.waiting.pop_front() {
+                return Some(Step::Event(event));
+            }
+            let level = self.levels.last_mut()?;
+            let Some(name) = level.names.get(level.next).copied() else {
+                self.leave();
+                continue;
+            };
+            level.next += 1;
+            if let Some(step) = self.visit(name) {
+                return Some(step);
+            }
+        }
+    }
+
     fn begin(&mut self, start: Vec<u8>) {
         self.room.resize(ROOM, MaybeUninit::uninit());
         let opened = if start.is_empty() {
@@ -232,7 +295,13 @@ impl Walk<'_> {
             let above = self.levels.len() - OPEN_LEVELS;
             self.levels[above].handle = None;
         }
-        self.levels.push(Level { handle: Some(handle), text, names, next: 0, prefix_len: self.prefix.len() });
+        self.levels.push(Level {
+            handle: Some(Arc::new(handle)),
+            text,
+            names,
+            next: 0,
+            prefix_len: self.prefix.len(),
+        });
     }
 
     fn leave(&mut self) {
@@ -244,7 +313,7 @@ impl Walk<'_> {
         }
         let folder = self.prefix.strip_suffix(b"/").unwrap_or(&self.prefix);
         match self.root.resolve(folder).and_then(|found| open_folder(&found, b".")) {
-            Ok(handle) => level.handle = Some(handle),
+            Ok(handle) => level.handle = Some(Arc::new(handle)),
             Err(errno) => {
                 let folder = folder.to_vec();
                 level.next = level.names.len();
@@ -253,7 +322,7 @@ impl Walk<'_> {
         }
     }
 
-    fn visit(&mut self, name: Name) -> Option<WalkEvent> {
+    fn visit(&mut self, name: Name) -> Option<Step> {
         let level = self.levels.last()?;
         let text = with_slash(&name, &level.text);
         let bare = name.of(&level.text);
@@ -288,31 +357,12 @@ impl Walk<'_> {
                 }
                 None
             }
-            Kind::File => {
-                let path = joined(&self.prefix, bare);
-                match stat_at(handle, bare) {
-                    Ok(stat) if stat.kind == Kind::File => Some(match FilePath::new(path) {
-                        Ok(path) => WalkEvent::File(Entry {
-                            path,
-                            size: stat.size,
-                            mtime_ns: stat.mtime_ns,
-                            ino: stat.ino,
-                            mode: stat.mode,
-                        }),
-                        Err(invalid) => WalkEvent::Unreadable {
-                            path: joined(&self.prefix, name.of(&self.levels.last()?.text)),
-                            folder: false,
-                            reason: invalid.to_string(),
-                        },
-                    }),
-                    Ok(stat) => Some(WalkEvent::Other { path, kind: stat.kind }),
-                    Err(Errno::NOENT) => None,
-                    Err(errno) => {
-                        Some(WalkEvent::Unreadable { path, folder: false, reason: read_words(errno) })
-                    }
-                }
-            }
-            kind => Some(WalkEvent::Other { path: joined(&self.prefix, bare), kind }),
+            Kind::File => Some(Step::Ask(Ask {
+                folder: handle.clone(),
+                path: joined(&self.prefix, bare),
+                name_at: self.prefix.len(),
+            })),
+            kind => Some(Step::Event(WalkEvent::Other { path: joined(&self.prefix, bare), kind })),
         }
     }
 
@@ -350,137 +400,4 @@ fn before_tree(prefix: &[u8], name: &[u8], after: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{Tree, path};
-    use proptest::prelude::*;
-
-    fn files(walk: Walk<'_>) -> Vec<FilePath> {
-        walk.map(|event| match event {
-            WalkEvent::File(entry) => entry.path,
-            other => panic!("{other:?}"),
-        })
-        .collect()
-    }
-
-    #[test]
-    fn facts_come_with_the_names_and_nothing_is_followed() {
-        let tree = Tree::new();
-        tree.write("anna/a.jpg", b"four");
-        tree.write("lost+found/#12", b"x");
-        tree.write(".salvor/quarantine/x", b"ours");
-        tree.write("anna/.salvor/x", b"theirs");
-        tree.write(".salvor-tmp-0123456789abcdef0123456789abcdef", b"half");
-        std::os::unix::fs::symlink("/etc", tree.at("anna/link")).unwrap();
-        let root = tree.root();
-        let events: Vec<_> = Walk::new(&root).collect();
-        let [WalkEvent::File(theirs), WalkEvent::File(entry), link, WalkEvent::File(orphan)] = &events[..]
-        else {
-            panic!("{events:?}");
-        };
-        assert_eq!(theirs.path, path("anna/.salvor/x"));
-        assert_eq!((&entry.path, entry.size), (&path("anna/a.jpg"), 4));
-        assert_eq!(entry.mtime_ns, root.stat(&entry.path).unwrap().unwrap().mtime_ns);
-        assert_eq!(*link, WalkEvent::Other { path: b"anna/link".to_vec(), kind: Kind::Symlink });
-        assert_eq!(orphan.path, path("lost+found/#12"));
-        assert_eq!(files(Walk::new(&root).within(&path("lost+found"))), [path("lost+found/#12")]);
-        assert_eq!(files(Walk::new(&root).within(&path("nowhere"))), []);
-    }
-
-    #[test]
-    fn a_tree_deeper_than_the_open_handles_is_walked_whole() {
-        let tree = Tree::new();
-        let mut deep = String::new();
-        let mut all = Vec::new();
-        for level in 0..80 {
-            for name in ["b", "z"] {
-                tree.write(&format!("{deep}{name}"), b"");
-                all.push(path(&format!("{deep}{name}")));
-            }
-            deep.push_str(if level % 2 == 0 { "m/" } else { "a/" });
-        }
-        all.sort();
-        assert_eq!(files(Walk::new(&tree.root())), all);
-    }
-
-    #[test]
-    fn paths_too_long_for_a_name_are_said_to_be_unreadable() {
-        let tree = Tree::new();
-        let root = tree.root();
-        let part = "p".repeat(250);
-        let longest = path(&format!("{}{}", format!("{part}/").repeat(16), "n".repeat(80)));
-        assert_eq!(longest.as_bytes().len(), 4096);
-        root.create_folders(&FilePath::new(longest.parent()).unwrap()).unwrap();
-        let folder = root.resolve(longest.parent()).unwrap();
-        for name in [longest.file_name(), "n".repeat(81).as_bytes()] {
-            let flags = OFlags::CREATE | OFlags::WRONLY;
-            drop(fs::openat(&folder, name, flags, Mode::from_raw_mode(0o644)).unwrap());
-        }
-        let events: Vec<_> = Walk::new(&root).collect();
-        assert!(matches!(&events[0], WalkEvent::File(entry) if entry.path == longest));
-        let WalkEvent::Unreadable { path, folder: false, reason } = &events[1] else { panic!("{events:?}") };
-        assert_eq!(
-            (path.len(), reason.as_str()),
-            (4097, "a path is at most 4096 bytes long, this one has 4097")
-        );
-    }
-
-    #[test]
-    fn a_folder_that_may_not_be_read_is_an_event() {
-        use std::os::unix::fs::PermissionsExt;
-        if rustix::process::geteuid().is_root() {
-            crate::testing::skipped(
-                "root may read every folder; run the tests as an ordinary user to see this one",
-            );
-            return;
-        }
-        let tree = Tree::new();
-        tree.write("closed/a", b"");
-        tree.write("open/a", b"");
-        std::fs::set_permissions(tree.at("closed"), PermissionsExt::from_mode(0o000)).unwrap();
-        let events: Vec<_> = Walk::new(&tree.root()).collect();
-        std::fs::set_permissions(tree.at("closed"), PermissionsExt::from_mode(0o700)).unwrap();
-        assert!(matches!(&events[0], WalkEvent::Unreadable { path, folder: true, reason }
-                if path == b"closed" && reason.contains("permission denied")));
-        assert!(matches!(&events[1], WalkEvent::File(_)));
-    }
-
-    fn name() -> impl Strategy<Value = Vec<u8>> {
-        // Bytes around '/', an invalid one, and names that share their first eight bytes.
-        let byte =
-            prop::sample::select(b"-./0a\xff".iter().copied().filter(|b| *b != b'/').collect::<Vec<_>>());
-        (any::<bool>(), prop::collection::vec(byte, 1..4)).prop_map(|(long, mut name)| {
-            if name == b"." || name == b".." {
-                name.push(b'a');
-            }
-            if long { [b"sameprefix".to_vec(), name].concat() } else { name }
-        })
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-
-        #[test]
-        fn the_order_is_that_of_the_bytes_and_a_walk_goes_on_anywhere(
-            wanted in prop::collection::vec(prop::collection::vec(name(), 1..4), 1..24),
-            from in any::<prop::sample::Index>(),
-            to in any::<prop::sample::Index>(),
-        ) {
-            let tree = Tree::new();
-            let mut paths = Vec::new();
-            for parts in wanted {
-                let wanted = FilePath::new(parts.join(&b'/')).unwrap();
-                if tree.try_write(&wanted, b"x") {
-                    paths.push(wanted);
-                }
-            }
-            paths.sort();
-            paths.dedup();
-            let root = tree.root();
-            prop_assert_eq!(&files(Walk::new(&root)), &paths);
-            let (from, to) = (from.index(paths.len()), to.index(paths.len()));
-            prop_assert_eq!(&files(Walk::new(&root).after(&paths[from])), &paths[from + 1..]);
-            prop_assert_eq!(&files(Walk::new(&root).until(&paths[to])), &paths[..=to]);
-        }
-    }
-}
+mod tests;
