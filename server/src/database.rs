@@ -342,6 +342,39 @@ impl Tx {
         }
     }
 
+    /// An expression: these integers as text, a space after each, and then the bytes in `column`.
+    pub fn packed(&self, integers: &[&str], column: &str) -> String {
+        match self {
+            Self::Sqlite(_) => {
+                format!("printf('{}', {}) || {column}", "%d ".repeat(integers.len()), integers.join(", "))
+            }
+            Self::Postgres(_) => {
+                let each: Vec<_> = integers.iter().map(|integer| format!("{integer}, ' '")).collect();
+                format!("convert_to(concat({}), 'UTF8') || {column}", each.join(", "))
+            }
+        }
+    }
+
+    /// An aggregate: the bytes in `column`, strung together in the order of `order`, which the rows have already.
+    pub fn strung(&self, column: &str, order: &str) -> String {
+        match self {
+            Self::Sqlite(_) => format!("group_concat({column}, '')"),
+            Self::Postgres(_) => format!("string_agg({column}, ''::bytea ORDER BY {order})"),
+        }
+    }
+
+    /// Whoever else asks for the same number waits until this transaction ends. SQLite has one writer at a time anyway.
+    pub async fn one_at_a_time(&mut self, number: i64) -> sqlx::Result<()> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Postgres(tx) => sqlx::query("SELECT pg_advisory_xact_lock($1)")
+                .bind(number)
+                .execute(&mut **tx)
+                .await
+                .map(drop),
+        }
+    }
+
     /// For the end of a `SELECT` of a row that is read to be changed: on PostgreSQL others who want to change it wait; on
     /// SQLite the whole transaction has the right to write.
     pub fn for_update(&self) -> &'static str {

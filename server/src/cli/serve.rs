@@ -143,11 +143,17 @@ async fn tell_first_link(core: Core) {
     }
 }
 
-/// Clears away sessions and links that have ended.
+/// Clears away sessions and links that have ended, and what checks and jobs of long ago left.
 async fn forget(core: Core, stop: CancellationToken) {
     loop {
         if let Err(error) = accounts::forget(&core).await {
             tracing::warn!(%error, "sessions that have ended stay for now");
+        }
+        if let Err(error) = crate::volumes::service::forget(&core).await {
+            tracing::warn!(%error, "findings that are over stay for now");
+        }
+        if let Err(error) = crate::restore::forget::forget(&core).await {
+            tracing::warn!(%error, "what old jobs left stays for now");
         }
         if stop.run_until_cancelled(tokio::time::sleep(FORGET_EVERY)).await.is_none() {
             return;

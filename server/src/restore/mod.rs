@@ -6,6 +6,7 @@
 
 pub mod drivers;
 pub mod estimate;
+pub mod forget;
 mod help;
 pub mod http;
 pub mod lanes;

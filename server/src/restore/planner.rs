@@ -1,19 +1,21 @@
 //! What is on the volume beside what should be: two streams in byte order, merged in bounded memory.
 //!
-//! The walk runs on a thread of its own and feeds a short channel; the catalogue comes in pages. Every plan and every check
-//! is a loop over [`Merge::next`]. Invariant: a file is called absent only where its folder could be read; whoever acts on
+//! The walk runs on threads of its own and feeds a short channel; the catalogue comes in pages, the next of which is read
+//! while one is merged. Every plan and every check is a loop over [`Merge::next`]. Invariant: a file is called absent only where its folder could be read; whoever acts on
 //! many absent files asks [`Merge::still_there`] first, since an unmounted volume looks like an empty one.
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use salvor_domain::path::{FilePath, Glob};
 use salvor_engine::{Control, Entry, Kind, ReadFault, Root, Walk, WalkEvent};
 use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::core::Core;
 use crate::restore::work::Halt;
-use crate::volumes::catalogue::{self, CatalogueRow};
+use crate::volumes::catalogue::{self, Outline, Outlines};
 
 /// Why something that was asked for by name fails.
 const NOT_IN_CATALOGUE: &str = "the catalogue has no such file";
@@ -72,9 +74,9 @@ impl Scope {
 /// One path, as the catalogue and the folder have it.
 #[derive(Debug)]
 pub enum Pair {
-    Both(CatalogueRow, Entry),
+    Both(Outline, Entry),
     /// Not there; or, with the reason, it cannot be said whether it is.
-    Absent(CatalogueRow, Option<String>),
+    Absent(Outline, Option<String>),
     /// On the volume only.
     Uncatalogued(Entry),
     /// A symbolic link or a special file.
@@ -153,17 +155,21 @@ impl Merge {
                 }
                 (Some(_), None) => std::cmp::Ordering::Less,
                 (None, Some(_)) => std::cmp::Ordering::Greater,
-                (Some(row), Some(event)) => row.path.as_bytes().cmp(event_path(event)),
+                (Some(row), Some(event)) => row.cmp(event_path(event)),
             };
-            let row = if order.is_le() { self.catalogue.take() } else { None };
             let event = if order.is_ge() { self.found.take() } else { None };
+            let known = match &event {
+                Some(WalkEvent::File(entry)) => Some(&entry.path),
+                _ => None,
+            };
+            let row = if order.is_le() { self.catalogue.take(known)? } else { None };
             if let Some(pair) = self.paired(row, event) {
                 return Ok(Some(pair));
             }
         }
     }
 
-    fn paired(&mut self, row: Option<CatalogueRow>, event: Option<WalkEvent>) -> Option<Pair> {
+    fn paired(&mut self, row: Option<Outline>, event: Option<WalkEvent>) -> Option<Pair> {
         Some(match (row, event) {
             (Some(row), Some(WalkEvent::File(entry))) => Pair::Both(row, entry),
             (Some(row), Some(WalkEvent::Unreadable { reason, .. })) => Pair::Absent(row, Some(reason)),
@@ -199,6 +205,7 @@ async fn listed(
     let mut tx = core.db.read().await?;
     let rows = catalogue::get(&mut tx, volume_id, files).await?;
     drop(tx);
+    let rows: Vec<Outline> = rows.into_iter().map(Outline::from).collect();
     let mut unmet = Scope::new(&[], files);
     unmet.files.retain(|file| rows.binary_search_by(|row| row.path.cmp(file)).is_err());
     let (root, files) = (root.clone(), files.to_vec());
@@ -211,7 +218,7 @@ async fn listed(
     Ok((pairs.await.map_err(Halt::panicked)?, unmet))
 }
 
-fn looked_at(root: &Root, path: &FilePath, row: Option<CatalogueRow>) -> Option<Pair> {
+fn looked_at(root: &Root, path: &FilePath, row: Option<Outline>) -> Option<Pair> {
     Some(match (root.stat(path), row) {
         (Ok(Some(stat)), row) if stat.kind == Kind::File => {
             let entry = Entry {
@@ -233,113 +240,152 @@ fn looked_at(root: &Root, path: &FilePath, row: Option<CatalogueRow>) -> Option<
 }
 
 /// Rows a page.
-const PAGE: u32 = 2_000;
+const PAGE: u32 = 4_000;
 
 /// The catalogue of a volume as a stream.
 struct Pages {
     core: Core,
     volume_id: i64,
+    /// With a `/` at its end.
     folder: Option<Vec<u8>>,
     scope: Scope,
     /// What of the scope no row was in yet.
     unmet: Scope,
-    after: Option<Vec<u8>>,
-    rows: VecDeque<CatalogueRow>,
-    at_end: bool,
+    page: Outlines,
+    /// The next page is on its way, if there is one.
+    next: JoinSet<sqlx::Result<Outlines>>,
+    /// The present row was seen to be in the scope.
+    looked: bool,
 }
 
 impl Pages {
     fn new(core: &Core, volume_id: i64, folder: Option<FilePath>, scope: Scope) -> Self {
         let folder = folder.map(|folder| [folder.as_bytes(), b"/"].concat());
-        let after = folder.clone();
-        let (unmet, rows) = (scope.clone(), VecDeque::new());
-        Self { core: core.clone(), volume_id, folder, scope, unmet, after, rows, at_end: false }
+        let unmet = scope.clone();
+        let mut pages = Self { folder, scope, ..Self::none(core, volume_id, unmet) };
+        pages.ask(pages.folder.clone().unwrap_or_default());
+        pages
     }
 
     fn none(core: &Core, volume_id: i64, unmet: Scope) -> Self {
-        Self { at_end: true, unmet, ..Self::new(core, volume_id, None, Scope::default()) }
+        Self {
+            core: core.clone(),
+            volume_id,
+            folder: None,
+            scope: Scope::default(),
+            unmet,
+            page: Outlines::default(),
+            next: JoinSet::new(),
+            looked: false,
+        }
     }
 
-    async fn peek(&mut self) -> Result<Option<&CatalogueRow>, Halt> {
-        while self.rows.is_empty() && !self.at_end {
-            let mut tx = self.core.db.read().await?;
-            let page = catalogue::after(&mut tx, self.volume_id, self.after.as_deref(), PAGE).await?;
-            self.at_end = page.len() < PAGE as usize;
-            for row in page {
-                if self.folder.as_ref().is_some_and(|folder| !row.path.as_bytes().starts_with(folder)) {
-                    self.at_end = true;
-                    break;
-                }
-                self.after = Some(row.path.as_bytes().to_vec());
-                if self.scope.contains(row.path.as_bytes()) {
-                    self.unmet.strike(row.path.as_bytes());
-                    self.rows.push_back(row);
-                }
+    fn ask(&mut self, after: Vec<u8>) {
+        let (db, volume_id) = (self.core.db.clone(), self.volume_id);
+        self.next.spawn(async move {
+            let mut tx = db.read().await?;
+            catalogue::outlines(&mut tx, volume_id, Some(&after), PAGE).await
+        });
+    }
+
+    /// The path of the next row.
+    async fn peek(&mut self) -> Result<Option<&[u8]>, Halt> {
+        while !self.looked && self.more().await? {
+            let Some(path) = self.page.first() else { break };
+            if self.folder.as_ref().is_some_and(|folder| !path.starts_with(folder)) {
+                self.page = Outlines::default();
+                self.next.abort_all();
+                self.next = JoinSet::new();
+            } else if self.scope.contains(path) {
+                self.unmet.strike(path);
+                self.looked = true;
+            } else {
+                self.page.skip();
             }
         }
-        Ok(self.rows.front())
+        Ok(self.page.first())
     }
 
-    fn take(&mut self) -> Option<CatalogueRow> {
-        self.rows.pop_front()
+    /// Whether there is a row; turns the page if need be.
+    async fn more(&mut self) -> Result<bool, Halt> {
+        while self.page.is_empty() {
+            let Some(page) = self.next.join_next().await else { return Ok(false) };
+            self.page = page.map_err(Halt::panicked)??;
+            if self.page.len() == PAGE as usize {
+                self.ask(self.page.last().unwrap_or_default().to_vec());
+            }
+        }
+        Ok(true)
+    }
+
+    fn take(&mut self, known: Option<&FilePath>) -> Result<Option<Outline>, Halt> {
+        self.looked = false;
+        Ok(self.page.take(known)?)
     }
 }
 
-/// Events that travel together, and how many such batches may wait.
-const BATCH: usize = 512;
+/// Batches of events that may wait.
 const WAITING: usize = 8;
+/// Threads that ask for the facts of files.
+const MOST_THREADS: usize = 4;
 
 /// The walk as a stream.
 struct Found {
-    batches: Option<mpsc::Receiver<Vec<WalkEvent>>>,
+    walk: Option<Walking>,
     events: VecDeque<WalkEvent>,
     control: Control,
 }
 
+struct Walking {
+    batches: mpsc::Receiver<Vec<WalkEvent>>,
+    thread: JoinHandle<()>,
+}
+
 impl Found {
     fn none() -> Self {
-        Self { batches: None, events: VecDeque::new(), control: Control::new() }
+        Self { walk: None, events: VecDeque::new(), control: Control::new() }
     }
 
     fn walk(root: Arc<Root>, folder: Option<FilePath>, scope: Scope, control: Control) -> Self {
         let (sender, batches) = mpsc::channel(WAITING);
         let stop = control.clone();
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
         // Ends by itself when the receiver is dropped or the job is stopped.
-        tokio::task::spawn_blocking(move || {
+        let thread = tokio::task::spawn_blocking(move || {
             let walk = Walk::new(&root);
             let walk = match &folder {
                 Some(folder) => walk.within(folder),
                 None => walk,
             };
-            let mut batch = Vec::with_capacity(BATCH);
-            for event in walk {
-                if matches!(&event, WalkEvent::Unreadable { folder: true, .. })
-                    || scope.contains(event_path(&event))
-                {
-                    batch.push(event);
+            walk.in_batches(threads, |mut batch| {
+                if !scope.is_everything() {
+                    batch.retain(|event| {
+                        matches!(event, WalkEvent::Unreadable { folder: true, .. })
+                            || scope.contains(event_path(event))
+                    });
                 }
-                if batch.len() >= BATCH {
-                    let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
-                    if stop.stop().is_some() || sender.blocking_send(full).is_err() {
-                        return;
-                    }
+                match stop.stop().is_some() || sender.blocking_send(batch).is_err() {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
                 }
-            }
-            // Whoever receives may be gone; then nobody waits for the rest.
-            let _ = sender.blocking_send(batch);
+            });
         });
-        Self { batches: Some(batches), events: VecDeque::new(), control }
+        Self { walk: Some(Walking { batches, thread }), events: VecDeque::new(), control }
     }
 
     async fn peek(&mut self) -> Result<Option<&WalkEvent>, Halt> {
         while self.events.is_empty()
-            && let Some(batches) = &mut self.batches
+            && let Some(walk) = &mut self.walk
         {
-            match batches.recv().await {
-                Some(batch) => self.events.extend(batch),
-                None => self.batches = None,
+            match walk.batches.recv().await {
+                Some(batch) => self.events = batch.into(),
+                None => {
+                    // A walk that broke down ends early too, and what it did not reach is not missing.
+                    (&mut walk.thread).await.map_err(Halt::panicked)?;
+                    self.walk = None;
+                }
             }
-            // A walk that was stopped ends early: what it did not reach is not missing.
+            // Nor is what a walk did not reach that was stopped.
             if self.control.stop().is_some() {
                 return Err(Halt::Stopped);
             }

@@ -27,7 +27,7 @@ use crate::restore::need::Rank;
 use crate::restore::rates;
 use crate::restore::report::report;
 use crate::restore::store::segments::{self, ItemState, NewSegment, SegmentKind};
-use crate::restore::store::{self, Job, figures};
+use crate::restore::store::{self, Job, figures, prune};
 use crate::restore::worker;
 use crate::volumes::store::VolumeRow;
 use crate::volumes::{catalogue, findings, reach, store as volumes};
@@ -220,7 +220,11 @@ pub async fn outcomes(core: &Core, job: JobId, paths: &[FilePath]) -> Result<Vec
         let changed = found.iter().any(|(file, kind, state)| {
             file == path && *kind == FindingKind::Changed && *state == FindingState::Open
         });
-        let row = rows.iter().find(|row| row.path == *path).map(|row| row.state);
+        let file = rows.iter().find(|row| row.path == *path);
+        let row = file.map(|row| row.state);
+        // Where items that are done are forgotten, the catalogue tells; in seconds, so what is not surely so is not said.
+        let since = job.started_at.filter(|_| prune::forgets(&job)).map(|at| at.timestamp());
+        let restored = file.zip(since).is_some_and(|(file, since)| file.verified_at.timestamp() > since);
         let outcome = match (item, row) {
             (Some(ItemState::Done), _) => Outcome::Restored,
             (Some(ItemState::Failed), _) => {
@@ -234,6 +238,7 @@ pub async fn outcomes(core: &Core, job: JobId, paths: &[FilePath]) -> Result<Vec
             (Some(ItemState::Waiting), _) => Outcome::Waiting,
             (None, _) if job.plan.is_none() && !job.state.has_ended() => Outcome::Waiting,
             (None, Some(_)) if changed => Outcome::Kept("a newer version is on the volume".into()),
+            (None, Some(FileState::Present)) if job.plan.is_some() && restored => Outcome::Restored,
             (None, Some(FileState::Present)) if job.plan.is_some() => Outcome::InPlace,
             (None, _) => Outcome::NotPlanned,
         };

@@ -15,6 +15,7 @@ use salvor_domain::job::{JobKind, JobState, Phase};
 use salvor_domain::segment::{LEASE, SegmentState};
 use salvor_domain::units;
 use salvor_engine::{Control, Progress};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +31,7 @@ use crate::restore::report;
 use crate::restore::revival;
 use crate::restore::scratch;
 use crate::restore::store::segments::{self, Search, Segment};
-use crate::restore::store::{self, Job};
+use crate::restore::store::{self, Job, prune};
 use crate::restore::work::{Copy, Halt, Place, Shared, Work};
 use crate::volumes::store as volumes;
 
@@ -49,13 +50,15 @@ pub struct Worker {
     processors: usize,
     /// Names this process in the leases that it holds.
     process: String,
+    /// Something came to its end here: whoever waits for a job looks at once.
+    ended: Arc<Notify>,
 }
 
 impl Worker {
     fn new(core: Core, only: Option<JobId>) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let process = core.new_worker_id().to_string();
-        Self { core, only, shared: Arc::default(), processors, process }
+        Self { core, only, shared: Arc::default(), processors, process, ended: Arc::default() }
     }
 
     /// Works on every job until `cancel`; what is in hand then is released at its next batch.
@@ -73,7 +76,7 @@ impl Worker {
         let done = cancel.child_token();
         let working = worker.until(&done);
         let watching = async {
-            let waits = waits_for_nobody(&core, job, &cancel).await;
+            let waits = waits_for_nobody(&core, job, &worker.ended, &cancel).await;
             done.cancel();
             waits
         };
@@ -246,6 +249,7 @@ impl Worker {
             }
         }
         self.core.nudge.notify_one();
+        self.ended.notify_one();
     }
 }
 
@@ -264,7 +268,7 @@ async fn is_at_home(core: &Core, job: JobId) -> Result<()> {
 }
 
 /// Waits until nothing more happens to the job by itself: it ended, was paused, or its plan waits for approval.
-async fn waits_for_nobody(core: &Core, job: JobId, cancel: &CancellationToken) -> Result<()> {
+async fn waits_for_nobody(core: &Core, job: JobId, ended: &Notify, cancel: &CancellationToken) -> Result<()> {
     loop {
         let mut tx = core.db.read().await?;
         let job = store::job(&mut tx, job).await?.ok_or_else(|| Error::not_found("the job is gone"))?;
@@ -274,6 +278,7 @@ async fn waits_for_nobody(core: &Core, job: JobId, cancel: &CancellationToken) -
         }
         tokio::select! {
             () = cancel.cancelled() => {}
+            () = ended.notified() => {}
             () = tokio::time::sleep(Duration::from_millis(50)) => {}
         }
     }
@@ -324,7 +329,7 @@ async fn renew(work: &Work) -> sqlx::Result<bool> {
 async fn end_plan(work: &Work, planned: Planned) -> Result<(), Halt> {
     let now = work.core.clock.now();
     let (mut tx, mut job) = work.begin_end().await?;
-    complete(work, &mut tx).await?;
+    complete(work, &mut tx, &job).await?;
     (job.files, job.bytes, job.plan) = (planned.files, planned.bytes, Some(planned.plan));
     // A plan that came to its end just as the job was paused is kept: the job resumes with its work.
     let state = match job.state.clone() {
@@ -355,7 +360,7 @@ async fn end_plan(work: &Work, planned: Planned) -> Result<(), Halt> {
 
 async fn end_work(work: &Work) -> Result<(), Halt> {
     let (mut tx, job) = work.begin_end().await?;
-    complete(work, &mut tx).await?;
+    complete(work, &mut tx, &job).await?;
     let job = revival::settle(&mut tx, job, true, work.core.clock.now()).await?;
     let job = finish_if_done(&mut tx, job, work.core.clock.now()).await?;
     match work.commit(tx, &job).await {
@@ -364,11 +369,12 @@ async fn end_work(work: &Work) -> Result<(), Halt> {
     }
 }
 
-async fn complete(work: &Work, tx: &mut Tx) -> Result<(), Halt> {
+async fn complete(work: &Work, tx: &mut Tx, job: &Job) -> Result<(), Halt> {
     let segment = segments::lock(tx, work.segment.id).await?.ok_or(Halt::Lost)?;
     let done: SegmentState =
         segment.state.complete(work.worker, work.core.clock.now()).map_err(|_| Halt::Lost)?;
-    Ok(segments::save_state(tx, segment.id, done).await?)
+    segments::save_state(tx, segment.id, done).await?;
+    Ok(prune::segment_done(tx, job, segment.id).await?)
 }
 
 /// A running job without open segments has come to its end: whoever sets one running asks this, since no worker will.

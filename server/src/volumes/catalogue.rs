@@ -1,16 +1,22 @@
 //! The table `files`: one row for each file of a volume.
 //!
-//! All lists are in byte order of paths. Lists that are written must not name a path twice.
+//! All lists are in byte order of paths. Lists that are written must not name a path twice. How much there is in all is kept
+//! in a table of its own: see [`figures`](figures()).
+
+mod figures;
+mod outlines;
 
 use chrono::{DateTime, Utc};
 use salvor_domain::digest::Digest;
 use salvor_domain::path::FilePath;
-use salvor_domain::progress::Amount;
 use salvor_domain::volume::FileState;
-use sqlx::Row;
 
 use super::{CHUNK, from_sql, stored_path, to_sql};
 use crate::database::{Tx, bad_row, build, fetch_all, fetch_optional};
+
+use figures::Counting;
+pub use figures::{Figures, figures, recount};
+pub use outlines::{Outline, Outlines, outlines};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CatalogueRow {
@@ -23,7 +29,8 @@ pub struct CatalogueRow {
     pub state: FileState,
     /// The bits of the copies known to hold these very bytes.
     pub holders: u64,
-    /// In whole seconds.
+    /// When its bytes were last read and found right, or written, in whole seconds. A full check of everything says so once
+    /// for all that are present: [`super::store::VolumeRow::full_check_started_at`] may be later.
     pub verified_at: DateTime<Utc>,
 }
 
@@ -118,6 +125,7 @@ pub async fn find_by_name(
 /// Adds these rows; where the path is there already, they take its place. A file whose owner deleted it stays deleted
 /// unless the row is of a newer file.
 pub async fn upsert(tx: &mut Tx, volume_id: i64, rows: &[CatalogueRow]) -> sqlx::Result<()> {
+    let counting = Counting::begin(tx, volume_id, rows.iter().map(|row| &row.path)).await?;
     for rows in rows.chunks(CHUNK) {
         build!(&mut *tx, |query, connection| {
             query.push(
@@ -138,7 +146,7 @@ pub async fn upsert(tx: &mut Tx, volume_id: i64, rows: &[CatalogueRow]) -> sqlx:
             query.build().execute(connection).await.map(drop)
         })?;
     }
-    Ok(())
+    counting.end(tx).await
 }
 
 /// Adds these rows; where the path is there already, whatever is there stays.
@@ -168,6 +176,11 @@ pub async fn set_state(
     paths: &[FilePath],
     state: FileState,
 ) -> sqlx::Result<()> {
+    // All other states count alike.
+    let counting = match state {
+        FileState::Tombstone => Some(Counting::begin(tx, volume_id, paths.iter()).await?),
+        FileState::Present | FileState::Missing | FileState::Corrupt => None,
+    };
     let state = code(state);
     for paths in paths.chunks(CHUNK) {
         build!(&mut *tx, |query, connection| {
@@ -181,7 +194,10 @@ pub async fn set_state(
             query.build().execute(connection).await.map(drop)
         })?;
     }
-    Ok(())
+    match counting {
+        Some(counting) => counting.end(tx).await,
+        None => Ok(()),
+    }
 }
 
 /// The bytes of these files were read and match: they are present. A tombstone stays one.
@@ -217,6 +233,7 @@ pub async fn set_holder(
 ) -> sqlx::Result<()> {
     let mask = 1_i64 << bit;
     let (operator, mask) = if holds { ("|", mask) } else { ("&", !mask) };
+    let counting = Counting::begin(tx, volume_id, paths.iter()).await?;
     for paths in paths.chunks(CHUNK) {
         build!(&mut *tx, |query, connection| {
             query.push("UPDATE files SET holders = holders ").push(operator).push(" ").push_bind(mask);
@@ -228,35 +245,7 @@ pub async fn set_holder(
             query.push(")").build().execute(connection).await.map(drop)
         })?;
     }
-    Ok(())
-}
-
-/// How much the catalogue has, tombstones left out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Figures {
-    pub all: Amount,
-    /// What each of the copies asked for holds of it.
-    pub held: Vec<Amount>,
-}
-
-/// Counts the catalogue and what the copies with these bits hold of it, in one pass: no grouping, which would sort.
-pub async fn figures(tx: &mut Tx, volume_id: i64, bits: &[u8]) -> sqlx::Result<Figures> {
-    let row: Vec<i64> = build!(tx, |query, connection| {
-        query.push("SELECT count(*), CAST(coalesce(sum(size), 0) AS BIGINT)");
-        for bit in bits {
-            for what in ["1", "size"] {
-                query.push(", CAST(coalesce(sum(CASE WHEN (holders & ").push_bind(1_i64 << bit);
-                query.push(") <> 0 THEN ").push(what).push(" ELSE 0 END), 0) AS BIGINT)");
-            }
-        }
-        query.push(" FROM files WHERE volume_id = ").push_bind(volume_id);
-        query.push(" AND state <> ").push_bind(code(FileState::Tombstone));
-        let row = query.build().fetch_one(connection).await?;
-        (0..2 + 2 * bits.len()).map(|column| row.try_get(column)).collect::<sqlx::Result<_>>()?
-    });
-    let mut amounts =
-        row.chunks_exact(2).map(|pair| Amount { files: from_sql(pair[0]), bytes: from_sql(pair[1]) });
-    Ok(Figures { all: amounts.next().unwrap_or_default(), held: amounts.collect() })
+    counting.end(tx).await
 }
 
 /// What comes from each copy when every file comes from the first in the order of these bits that holds it, and what none
@@ -304,6 +293,16 @@ fn code(state: FileState) -> i64 {
     }
 }
 
+fn state_of(code: i64) -> Option<FileState> {
+    match code {
+        0 => Some(FileState::Present),
+        1 => Some(FileState::Missing),
+        2 => Some(FileState::Corrupt),
+        3 => Some(FileState::Tombstone),
+        _ => None,
+    }
+}
+
 #[derive(sqlx::FromRow)]
 struct Raw {
     path: Vec<u8>,
@@ -331,13 +330,8 @@ impl TryFrom<Raw> for CatalogueRow {
             mtime_ns: raw.mtime_ns,
             digest: Digest::try_from(raw.digest.as_slice()).map_err(|why| bad("digest", &why))?,
             mode: u32::try_from(raw.mode).map_err(|why| bad("mode", &why))?,
-            state: match raw.state {
-                0 => FileState::Present,
-                1 => FileState::Missing,
-                2 => FileState::Corrupt,
-                3 => FileState::Tombstone,
-                other => return Err(bad("state", &format!("{other} is not between 0 and 3"))),
-            },
+            state: state_of(raw.state)
+                .ok_or_else(|| bad("state", &format!("{} is not between 0 and 3", raw.state)))?,
             holders: u64::try_from(raw.holders).map_err(|why| bad("holders", &why))?,
             verified_at: DateTime::from_timestamp(raw.verified_at, 0)
                 .ok_or_else(|| bad("verified_at", &"is no time"))?,

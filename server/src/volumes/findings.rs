@@ -96,14 +96,54 @@ pub async fn resolve_unseen(
             let Some((last,)) = rows.last() else { break };
             after.clone_from(last);
             let unseen: Vec<_> = rows.into_iter().map(|(path,)| path).filter(|path| within(path)).collect();
-            for path in &unseen {
-                let sql = "UPDATE findings SET state = 'resolved', resolved_at = $4 \
-                           WHERE volume_id = $1 AND path = $2 AND kind = $3";
-                resolved += execute!(&mut *tx, sql, volume_id, path, kind.as_str(), now)?;
+            if unseen.is_empty() {
+                continue;
             }
+            resolved += build!(&mut *tx, |query, connection| {
+                query.push("UPDATE findings SET state = ").push_bind(FindingState::Resolved.as_str());
+                query.push(", resolved_at = ").push_bind(now);
+                query.push(" WHERE volume_id = ").push_bind(volume_id);
+                query.push(" AND kind = ").push_bind(kind_word).push(" AND path IN (");
+                let mut list = query.separated(", ");
+                for path in &unseen {
+                    list.push_bind(path);
+                }
+                query.push(")").build().execute(connection).await.map(|done| done.rows_affected())
+            })?;
         }
     }
     Ok(resolved)
+}
+
+/// Forgets findings that were resolved before this, at most `limit`. Returns how many.
+pub async fn forget_resolved(
+    tx: &mut Tx,
+    volume_id: i64,
+    before: DateTime<Utc>,
+    limit: u32,
+) -> sqlx::Result<u64> {
+    let sql = "DELETE FROM findings WHERE volume_id = $1 AND (path, kind) IN (SELECT path, kind FROM findings \
+               WHERE volume_id = $1 AND state = 'resolved' AND resolved_at < $2 LIMIT $3)";
+    execute!(tx, sql, volume_id, before, i64::from(limit))
+}
+
+/// Whether there is a finding that was resolved before this.
+pub async fn has_resolved(tx: &mut Tx, volume_id: i64, before: DateTime<Utc>) -> sqlx::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM findings WHERE volume_id = $1 AND state = 'resolved' AND resolved_at < $2)";
+    scalar!(tx, bool, sql, volume_id, before)
+}
+
+/// Files between these two, both included, about which something was found that is not over, each once.
+pub async fn unresolved_between(
+    tx: &mut Tx,
+    volume_id: i64,
+    first: &FilePath,
+    last: &FilePath,
+) -> sqlx::Result<Vec<FilePath>> {
+    let sql = "SELECT DISTINCT path FROM findings WHERE volume_id = $1 AND path >= $2 AND path <= $3 \
+               AND state <> 'resolved' ORDER BY path";
+    let rows = fetch_all!(tx, (Vec<u8>,), sql, volume_id, first.as_bytes(), last.as_bytes())?;
+    rows.into_iter().map(|(path,)| stored_path("findings", path)).collect()
 }
 
 /// Files with an open loss, after `after` in byte order, each once. Of several kinds, `corrupt` comes first: such a file

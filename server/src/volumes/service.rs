@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::TimeDelta;
 use salvor_app::volumes::port::{CopyView, FindingsFilter, FindingsPage, VolumeView};
 use salvor_domain::account::{Actor, Permission};
 use salvor_domain::event::EventKind;
@@ -27,6 +28,9 @@ use crate::events;
 /// Brings the rows of volumes and copies in line with the configuration. Nothing is ever removed: a copy that is no
 /// longer configured keeps its bit, lest another be taken for the holder of its files.
 pub async fn register(core: &Core) -> Result<()> {
+    if is_registered(core).await? {
+        return Ok(());
+    }
     let mut tx = core.db.begin().await?;
     let mode = ModeState::Normal {
         since: core.clock.now(),
@@ -46,6 +50,19 @@ pub async fn register(core: &Core) -> Result<()> {
         }
     }
     Ok(tx.commit().await?)
+}
+
+/// Most starts have nothing to add, and need not wait for the right to write.
+async fn is_registered(core: &Core) -> Result<bool> {
+    let mut tx = core.db.read().await?;
+    for config in &core.config.volumes {
+        let Some(volume) = store::volume(&mut tx, &config.name).await? else { return Ok(false) };
+        let known = store::copies(&mut tx, volume.id).await?;
+        if config.copies.iter().any(|copy| known.iter().all(|row| row.name != copy.name)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 pub async fn volumes(core: &Core) -> Result<Vec<VolumeView>> {
@@ -176,6 +193,30 @@ pub async fn find_by_name(core: &Core, volume: &str, name: &[u8], limit: u32) ->
     let mut tx = core.db.read().await?;
     let volume = found(store::volume(&mut tx, volume).await?, volume)?;
     Ok(catalogue::find_by_name(&mut tx, volume.id, name, limit).await?)
+}
+
+/// How long findings that are over are kept.
+const KEPT: TimeDelta = TimeDelta::days(90);
+/// Findings that are forgotten in one transaction, and transactions in one go.
+const FORGOTTEN: u32 = 5_000;
+const GOES: usize = 100;
+
+/// Clears away findings that have long been over.
+pub async fn forget(core: &Core) -> Result<()> {
+    let before = core.clock.now() - KEPT;
+    let volumes = store::volumes(&mut core.db.read().await?).await?;
+    let mut goes = 0..GOES;
+    for volume in volumes {
+        // Looking holds up nobody; only who finds something asks for the right to write.
+        while findings::has_resolved(&mut core.db.read().await?, volume.id, before).await?
+            && goes.next().is_some()
+        {
+            let mut tx = core.db.begin().await?;
+            findings::forget_resolved(&mut tx, volume.id, before, FORGOTTEN).await?;
+            tx.commit().await?;
+        }
+    }
+    Ok(())
 }
 
 /// Refuses, in words, what the actor's role may not do.

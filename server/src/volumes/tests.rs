@@ -271,3 +271,119 @@ async fn a_tombstone_outlives_those_who_read_the_row_before() {
         assert_eq!(state(&mut tx).await, FileState::Present, "its owner uploaded it again");
     }
 }
+
+/// What was kept is what a count finds.
+async fn assert_figures_are_right(tx: &mut Tx, id: i64) -> catalogue::Figures {
+    let kept = catalogue::figures(tx, id, &[0, 61]).await.unwrap();
+    assert!(catalogue::recount(tx, id).await.unwrap(), "kept: {kept:?}");
+    assert_eq!(catalogue::figures(tx, id, &[0, 61]).await.unwrap(), kept);
+    kept
+}
+
+#[tokio::test]
+async fn the_figures_are_kept_in_whatever_changes_them() {
+    let (_folder, all) = databases().await;
+    for db in all {
+        let (mut tx, id) = volume(&db).await;
+        let mut rows: Vec<_> = (0..1_500_u64).map(|n| row(format!("f{n:05}").as_bytes(), n, n % 2)).collect();
+        catalogue::upsert(&mut tx, id, &rows).await.unwrap();
+        let first = assert_figures_are_right(&mut tx, id).await;
+        assert_eq!((first.all.files, first.held[0].files, first.held[1].files), (1_500, 750, 0));
+        let paths: Vec<_> = rows.iter().map(|row| row.path.clone()).collect();
+
+        // Other sizes and holders, one new file, and one that its owner deleted and that stays deleted.
+        catalogue::set_state(&mut tx, id, &paths[..10], FileState::Tombstone).await.unwrap();
+        assert_eq!(assert_figures_are_right(&mut tx, id).await.all.files, 1_490);
+        rows.iter_mut().for_each(|row| (row.size, row.holders) = (row.size + 1, 1 << 61));
+        rows.push(row(b"new", 7, 1));
+        catalogue::upsert(&mut tx, id, &rows).await.unwrap();
+        let second = assert_figures_are_right(&mut tx, id).await;
+        assert_eq!((second.all.files, second.held[1].files), (1_491, 1_490));
+
+        catalogue::set_holder(&mut tx, id, 0, &paths, true).await.unwrap();
+        catalogue::set_holder(&mut tx, id, 61, &paths[..100], false).await.unwrap();
+        catalogue::set_state(&mut tx, id, &paths[20..40], FileState::Missing).await.unwrap();
+        catalogue::verified(&mut tx, id, &paths, at(9)).await.unwrap();
+        let third = assert_figures_are_right(&mut tx, id).await;
+        assert_eq!((third.held[0].files, third.held[1].files), (1_491, 1_400));
+        tx.commit().await.unwrap();
+
+        // Two at once, of the same files.
+        let change = |bit: u8| {
+            let (db, paths) = (db.clone(), paths.clone());
+            async move {
+                let mut tx = db.begin().await.unwrap();
+                catalogue::set_holder(&mut tx, id, bit, &paths, bit == 61).await.unwrap();
+                tx.commit().await.unwrap();
+            }
+        };
+        tokio::join!(change(0), change(61));
+        let mut tx = db.begin().await.unwrap();
+        let fourth = assert_figures_are_right(&mut tx, id).await;
+        assert_eq!((fourth.held[0].files, fourth.held[1].files), (1, 1_490));
+    }
+}
+
+#[tokio::test]
+async fn outlines_are_the_catalogue_in_pages() {
+    let (_folder, all) = databases().await;
+    for db in all {
+        let (mut tx, id) = volume(&db).await;
+        let odd = [&b"a 1 b"[..], b"caf\xe9/\xff.jpg", b"1 2 3 ", b"a\n'%d"];
+        let mut rows: Vec<_> = odd.iter().map(|name| row(name, 9, (1 << 61) | 1)).collect();
+        rows.extend((0..50_u64).map(|n| row(format!("f{n:02}").as_bytes(), n, n)));
+        rows[0].mtime_ns = i64::MAX;
+        catalogue::upsert(&mut tx, id, &rows).await.unwrap();
+        catalogue::set_state(&mut tx, id, &[path(b"f07")], FileState::Tombstone).await.unwrap();
+        let expected = catalogue::after(&mut tx, id, None, 100).await.unwrap();
+        let expected: Vec<catalogue::Outline> = expected.into_iter().map(Into::into).collect();
+        let mut found = Vec::new();
+        loop {
+            let after = found.last().map(|last: &catalogue::Outline| last.path.as_bytes().to_vec());
+            let mut page = catalogue::outlines(&mut tx, id, after.as_deref(), 7).await.unwrap();
+            if page.is_empty() {
+                break;
+            }
+            while let Some(outline) = page.take(None).unwrap() {
+                found.push(outline);
+            }
+        }
+        assert_eq!(found, expected);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_over_is_found_between_two_files() {
+    let (_folder, all) = databases().await;
+    for db in all {
+        let (mut tx, id) = volume(&db).await;
+        let found: Vec<_> = [&b"a"[..], b"b", b"c", b"d"].map(|name| lost(name, FindingKind::Missing)).into();
+        findings::report(&mut tx, id, job(1), at(1), &found).await.unwrap();
+        findings::report(&mut tx, id, job(1), at(1), &[lost(b"b", FindingKind::Corrupt)]).await.unwrap();
+        findings::dismiss(&mut tx, id, &path(b"c"), at(2)).await.unwrap();
+        findings::resolve(&mut tx, id, &[path(b"a")], at(2)).await.unwrap();
+        let open = findings::unresolved_between(&mut tx, id, &path(b"a"), &path(b"c")).await.unwrap();
+        assert_eq!(open, [path(b"b"), path(b"c")]);
+    }
+}
+
+#[tokio::test]
+async fn findings_that_have_long_been_over_are_forgotten() {
+    let (_folder, all) = databases().await;
+    for db in all {
+        let (mut tx, id) = volume(&db).await;
+        let found: Vec<_> = [&b"a"[..], b"b", b"c", b"d"].map(|name| lost(name, FindingKind::Missing)).into();
+        findings::report(&mut tx, id, job(1), at(1), &found).await.unwrap();
+        findings::resolve(&mut tx, id, &[path(b"a"), path(b"b")], at(2)).await.unwrap();
+        findings::resolve(&mut tx, id, &[path(b"c")], at(9)).await.unwrap();
+        assert!(findings::has_resolved(&mut tx, id, at(5)).await.unwrap());
+        assert_eq!(findings::forget_resolved(&mut tx, id, at(5), 1).await.unwrap(), 1);
+        assert_eq!(findings::forget_resolved(&mut tx, id, at(5), 9).await.unwrap(), 1);
+        assert!(!findings::has_resolved(&mut tx, id, at(5)).await.unwrap());
+        let left =
+            findings::of_files(&mut tx, id, &[path(b"a"), path(b"b"), path(b"c"), path(b"d")]).await.unwrap();
+        let left: Vec<_> = left.into_iter().map(|(path, _, state)| (path.to_string(), state)).collect();
+        let expected = [("c".to_owned(), FindingState::Resolved), ("d".to_owned(), FindingState::Open)];
+        assert_eq!(left, expected);
+    }
+}

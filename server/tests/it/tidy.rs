@@ -93,7 +93,16 @@ fn slices_do_not_reach_into_each_others_tables() {
         ("accounts", &["users", "sessions", "sign_in_links", "api_tokens"][..]),
         (
             "volumes",
-            &["volumes", "copies", "files", "findings", "copy_faults", "copy_rates", "drill_results"],
+            &[
+                "volumes",
+                "copies",
+                "files",
+                "catalogue_figures",
+                "findings",
+                "copy_faults",
+                "copy_rates",
+                "drill_results",
+            ],
         ),
         (
             "restore",

@@ -15,9 +15,10 @@ use crate::volumes::catalogue::{self, CatalogueRow};
 use crate::volumes::findings::{self, Looked, NewFinding};
 use crate::volumes::store as volumes;
 
-/// Files and bytes between two commits.
-const BATCH_FILES: usize = 500;
+/// The first batch of a segment; while batches are quick they grow, up to a whole segment for one commit.
+const FIRST_BATCH: usize = 250;
 const BATCH_BYTES: u64 = 64 << 20;
+const QUICK_SECONDS: f64 = 0.3;
 
 pub async fn work(work: &Work) -> Result<(), Halt> {
     let JobRequest::Check { paths, .. } = &work.job.request else {
@@ -34,12 +35,13 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
         .filter(|row| row.state != FileState::Tombstone && scope.contains(row.path.as_bytes()))
         .collect();
     let mut left = rows.as_slice();
+    let mut most = FIRST_BATCH;
     while !left.is_empty() {
-        let (batch, rest) = left.split_at(batch_len(left));
+        let (batch, rest) = left.split_at(batch_len(left, most));
         let expected: Vec<Expected> = batch.iter().map(expected).collect();
         let (root, control, progress) = (root.clone(), work.control.clone(), work.progress.clone());
         let options = CheckOptions { threads: work.threads, limit: work.job_limit() };
-        let (outcomes, _) = work
+        let (outcomes, seconds) = work
             .blocking({
                 let root = root.clone();
                 move || check_batch(&root, &expected, &options, &control, &progress)
@@ -53,14 +55,17 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
         if done < batch.len() {
             return Err(Halt::Stopped);
         }
+        if seconds < QUICK_SECONDS {
+            most *= 4;
+        }
         left = rest;
     }
     Ok(())
 }
 
-fn batch_len(rows: &[CatalogueRow]) -> usize {
+fn batch_len(rows: &[CatalogueRow], most: usize) -> usize {
     let mut bytes = 0;
-    let fits = rows.iter().take(BATCH_FILES).take_while(|row| {
+    let fits = rows.iter().take(most).take_while(|row| {
         let fits = bytes < BATCH_BYTES;
         bytes += row.size;
         fits
@@ -76,6 +81,8 @@ fn expected(row: &CatalogueRow) -> Expected {
 #[derive(Default)]
 struct Verdicts {
     good: Vec<FilePath>,
+    /// Good, and the catalogue had it otherwise.
+    good_again: Vec<FilePath>,
     missing: Vec<FilePath>,
     lost: Vec<FilePath>,
     changed: Vec<FilePath>,
@@ -87,7 +94,12 @@ impl Verdicts {
     fn add(&mut self, row: &CatalogueRow, outcome: &CheckOutcome) {
         let path = row.path.clone();
         match outcome {
-            CheckOutcome::Good { .. } => self.good.push(path),
+            CheckOutcome::Good { .. } => {
+                if row.state != FileState::Present {
+                    self.good_again.push(path.clone());
+                }
+                self.good.push(path);
+            }
             CheckOutcome::NotStarted => {}
             CheckOutcome::Missing => {
                 self.find(row, FindingKind::Missing, row.size, String::new());
@@ -130,9 +142,16 @@ async fn record(
     let (volume, now) = (work.place.volume.id, work.core.clock.now());
     let (mut tx, mut job) = work.begin().await?;
     findings::report(&mut tx, volume, job.id, now, &verdicts.findings).await?;
-    findings::resolve(&mut tx, volume, &verdicts.good, now).await?;
+    if let (Some(first), Some(last)) = (rows.first(), rows.last()) {
+        // Mostly there is none, and a million files are not to be looked up one by one for that.
+        let mut over = findings::unresolved_between(&mut tx, volume, &first.path, &last.path).await?;
+        over.retain(|path| verdicts.good.binary_search(path).is_ok());
+        findings::resolve(&mut tx, volume, &over, now).await?;
+    }
     figures::add_findings(&mut tx, job.id, &verdicts.counts).await?;
-    catalogue::verified(&mut tx, volume, &verdicts.good, now).await?;
+    // That every file was read is kept once, with the volume, when the check is at its end; see `finish`.
+    let verified = if is_everything(&job) { &verdicts.good_again } else { &verdicts.good };
+    catalogue::verified(&mut tx, volume, verified, now).await?;
     catalogue::set_state(&mut tx, volume, &verdicts.missing, FileState::Missing).await?;
     catalogue::set_state(&mut tx, volume, &verdicts.lost, FileState::Corrupt).await?;
     catalogue::set_state(&mut tx, volume, &verdicts.changed, FileState::Present).await?;
@@ -140,6 +159,10 @@ async fn record(
     job.bytes.done += rows.iter().map(|row| row.size).sum::<u64>();
     segments::advance(&mut tx, work.segment.id, next).await?;
     work.commit(tx, &job).await
+}
+
+fn is_everything(job: &Job) -> bool {
+    matches!(&job.request, JobRequest::Check { paths, .. } if paths.is_empty())
 }
 
 /// The check came to its end: what it did not see again is over, and the volume knows when it was checked.
@@ -158,6 +181,9 @@ pub async fn finish(tx: &mut Tx, job: &Job, now: chrono::DateTime<chrono::Utc>) 
     if scope.is_everything() {
         let started = job.started_at.filter(|_| *full);
         volumes::set_checked_at(tx, job.volume_id, now, started).await?;
+        if *full && !catalogue::recount(tx, job.volume_id).await? {
+            tracing::warn!(job = %job.id, "the figures of the catalogue were wrong and have been counted anew");
+        }
     }
     Ok(())
 }

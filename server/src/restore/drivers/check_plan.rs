@@ -18,13 +18,14 @@ use crate::restore::drivers::Planned;
 use crate::restore::planner::{Merge, Pair, Scope};
 use crate::restore::store::{figures, segments};
 use crate::restore::work::{Halt, Work};
-use crate::volumes::catalogue::{self, CatalogueRow};
+use crate::volumes::catalogue::{self, CatalogueRow, Outline};
 use crate::volumes::findings::{self, NewFinding};
 
 /// Where a file system's own check puts files whose name is lost.
 pub const LOST_AND_FOUND: &[u8] = b"lost+found/";
-/// Pairs that are looked at between two commits.
-const BATCH: u64 = 2_000;
+/// Findings, and files of which nothing is to be said, between two commits.
+const BATCH_FINDINGS: usize = 2_000;
+const BATCH_FILES: u64 = 40_000;
 /// Orphans that are compared with the catalogue; of further ones it is only said that they are there.
 const MOST_ORPHANS: usize = 10_000;
 
@@ -40,7 +41,7 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
     look.longest_path = work.core.db.read().await?.longest_path();
     while let Some(pair) = merge.next().await? {
         look.at(pair);
-        if look.since_commit >= BATCH {
+        if look.is_full() {
             merge.still_there().await?;
             look.record(work).await?;
         }
@@ -87,6 +88,12 @@ struct Range {
 }
 
 impl Look {
+    /// Whether there is enough for a commit.
+    fn is_full(&self) -> bool {
+        self.since_commit >= BATCH_FILES
+            || self.findings.len() + self.back.len() + self.ranges.len() >= BATCH_FINDINGS
+    }
+
     fn at(&mut self, pair: Pair) {
         self.since_commit += 1;
         match pair {
@@ -125,7 +132,7 @@ impl Look {
         }
     }
 
-    fn compare(&mut self, row: &CatalogueRow, entry: &Entry) {
+    fn compare(&mut self, row: &Outline, entry: &Entry) {
         if row.state == FileState::Missing {
             self.back.push(row.path.clone());
         }
@@ -156,7 +163,7 @@ impl Look {
     }
 
     /// One more file of the catalogue; in a full check it goes into a segment.
-    fn count(&mut self, row: &CatalogueRow) {
+    fn count(&mut self, row: &Outline) {
         self.total.files += 1;
         if !self.full {
             self.done += 1;

@@ -22,7 +22,7 @@ use crate::restore::rates::{self, Few, PlannedPart};
 use crate::restore::store::figures;
 use crate::restore::store::segments::{self, Item, ItemState, NewSegment, SegmentKind};
 use crate::restore::work::{Copy, Halt, Work, open_folder};
-use crate::volumes::catalogue::CatalogueRow;
+use crate::volumes::catalogue::Outline;
 use crate::volumes::findings::{self, NewFinding};
 use crate::volumes::rates_store;
 
@@ -73,7 +73,7 @@ struct Planning<'a> {
     asked: Asked<'a>,
     /// With each its place among the volume's copies, and the segment that is being filled.
     sources: Vec<(usize, SourceHandle, Filling)>,
-    wanted: Vec<(CatalogueRow, bool)>,
+    wanted: Vec<(Outline, bool)>,
     newer_found: Vec<NewFinding>,
     lost: Vec<Item>,
     /// Asked for, and not in the catalogue.
@@ -126,7 +126,7 @@ impl<'a> Planning<'a> {
         }
     }
 
-    fn compare(&mut self, row: CatalogueRow, entry: &Entry) {
+    fn compare(&mut self, row: Outline, entry: &Entry) {
         let known_corrupt = row.state == FileState::Corrupt && self.asked.folder.is_none();
         if entry.mtime_ns > row.mtime_ns {
             self.plan.newer += 1;
@@ -171,7 +171,7 @@ impl<'a> Planning<'a> {
     }
 
     /// The first reachable copy that the catalogue knows to hold the file.
-    fn holder(&self, row: &CatalogueRow) -> Option<usize> {
+    fn holder(&self, row: &Outline) -> Option<usize> {
         self.sources.iter().position(|(index, ..)| self.copy(*index).row.holds(row.holders))
     }
 

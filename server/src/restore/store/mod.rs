@@ -1,5 +1,5 @@
 //! All SQL on the tables of jobs: `jobs` here, `segments` and `items` in [`segments`], what a report adds up in
-//! [`figures`], what is on its way in [`moving`], what drills try in [`drills`].
+//! [`figures`], what is on its way in [`moving`], what drills try in [`drills`], what is forgotten in [`prune`].
 //!
 //! Invariant: whoever changes a job reads it with [`lock`] in the same transaction, so that two changes cannot cross.
 
@@ -7,6 +7,7 @@ pub mod drills;
 pub mod figures;
 pub mod moves;
 pub mod moving;
+pub mod prune;
 pub mod segments;
 
 use chrono::{DateTime, TimeDelta, Utc};

@@ -1,0 +1,133 @@
+//! The table `catalogue_figures`: how much the catalogue has and what each copy holds of it, known without counting.
+//!
+//! One row for each set of holders. Invariant: every change of rows that may count otherwise afterwards stands between
+//! [`Counting::begin`] and [`Counting::end`], in one transaction; a full check of everything counts anew ([`recount`]).
+
+use std::collections::BTreeMap;
+
+use salvor_domain::path::FilePath;
+use salvor_domain::progress::Amount;
+use salvor_domain::volume::FileState;
+
+use super::code;
+use crate::database::{Tx, build, execute, fetch_all};
+use crate::volumes::{CHUNK, from_sql};
+
+/// How much the catalogue has, tombstones left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Figures {
+    pub all: Amount,
+    /// What each of the copies asked for holds of it.
+    pub held: Vec<Amount>,
+}
+
+/// Files and bytes by their holders.
+type ByHolders = BTreeMap<i64, (i64, i64)>;
+
+/// What the catalogue has, and what the copies with these bits hold of it.
+pub async fn figures(tx: &mut Tx, volume_id: i64, bits: &[u8]) -> sqlx::Result<Figures> {
+    let known = known(tx, volume_id).await?;
+    let sum = |counts: &dyn Fn(i64) -> bool| {
+        let mut amount = Amount::default();
+        for (_, (files, bytes)) in known.iter().filter(|(holders, _)| counts(**holders)) {
+            amount.files += from_sql(*files);
+            amount.bytes += from_sql(*bytes);
+        }
+        amount
+    };
+    let held = bits.iter().map(|bit| sum(&|holders| holders & (1 << bit) != 0)).collect();
+    Ok(Figures { all: sum(&|_| true), held })
+}
+
+/// Counts the whole catalogue and keeps the result. False when what was kept before was another.
+pub async fn recount(tx: &mut Tx, volume_id: i64) -> sqlx::Result<bool> {
+    tx.one_at_a_time(volume_id).await?;
+    let before = known(tx, volume_id).await?;
+    let sql = "SELECT holders, count(*), CAST(sum(size) AS BIGINT) FROM files WHERE volume_id = $1 AND state <> $2 \
+               GROUP BY holders";
+    let rows = fetch_all!(&mut *tx, (i64, i64, i64), sql, volume_id, code(FileState::Tombstone))?;
+    let counted: ByHolders =
+        rows.into_iter().map(|(holders, files, bytes)| (holders, (files, bytes))).collect();
+    if counted == before {
+        return Ok(true);
+    }
+    execute!(&mut *tx, "DELETE FROM catalogue_figures WHERE volume_id = $1", volume_id)?;
+    add(tx, volume_id, counted).await?;
+    Ok(false)
+}
+
+async fn known(tx: &mut Tx, volume_id: i64) -> sqlx::Result<ByHolders> {
+    let sql = "SELECT holders, files, bytes FROM catalogue_figures WHERE volume_id = $1 AND files <> 0";
+    let rows = fetch_all!(tx, (i64, i64, i64), sql, volume_id)?;
+    Ok(rows.into_iter().map(|(holders, files, bytes)| (holders, (files, bytes))).collect())
+}
+
+/// A change of these files, from before it on.
+#[must_use = "without its end the figures are wrong"]
+pub struct Counting<'p> {
+    volume_id: i64,
+    paths: Vec<&'p FilePath>,
+    before: ByHolders,
+}
+
+impl<'p> Counting<'p> {
+    /// Others who change the figures of this volume wait until the transaction ends.
+    pub async fn begin(
+        tx: &mut Tx,
+        volume_id: i64,
+        paths: impl Iterator<Item = &'p FilePath> + Send,
+    ) -> sqlx::Result<Self> {
+        let paths: Vec<_> = paths.collect();
+        tx.one_at_a_time(volume_id).await?;
+        let before = of_files(tx, volume_id, &paths).await?;
+        Ok(Self { volume_id, paths, before })
+    }
+
+    pub async fn end(self, tx: &mut Tx) -> sqlx::Result<()> {
+        let mut change = of_files(tx, self.volume_id, &self.paths).await?;
+        for (holders, (files, bytes)) in self.before {
+            let now = change.entry(holders).or_default();
+            *now = (now.0 - files, now.1 - bytes);
+        }
+        change.retain(|_, change| *change != (0, 0));
+        add(tx, self.volume_id, change).await
+    }
+}
+
+async fn of_files(tx: &mut Tx, volume_id: i64, paths: &[&FilePath]) -> sqlx::Result<ByHolders> {
+    let mut all = ByHolders::new();
+    for paths in paths.chunks(CHUNK) {
+        let rows = build!(&mut *tx, |query, connection| {
+            query.push("SELECT holders, count(*), CAST(sum(size) AS BIGINT) FROM files WHERE volume_id = ");
+            query.push_bind(volume_id).push(" AND state <> ").push_bind(code(FileState::Tombstone));
+            query.push(" AND path IN (");
+            let mut list = query.separated(", ");
+            for path in paths {
+                list.push_bind(path.as_bytes());
+            }
+            query.push(") GROUP BY holders");
+            query.build_query_as::<(i64, i64, i64)>().fetch_all(connection).await
+        })?;
+        for (holders, files, bytes) in rows {
+            let sum = all.entry(holders).or_default();
+            *sum = (sum.0 + files, sum.1 + bytes);
+        }
+    }
+    Ok(all)
+}
+
+async fn add(tx: &mut Tx, volume_id: i64, change: ByHolders) -> sqlx::Result<()> {
+    for (holders, (files, bytes)) in change {
+        execute!(
+            &mut *tx,
+            "INSERT INTO catalogue_figures (volume_id, holders, files, bytes) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (volume_id, holders) DO UPDATE SET files = catalogue_figures.files + excluded.files, \
+             bytes = catalogue_figures.bytes + excluded.bytes",
+            volume_id,
+            holders,
+            files,
+            bytes
+        )?;
+    }
+    Ok(())
+}
