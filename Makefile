@@ -41,9 +41,14 @@ end2end: setup-test site binaries playwright ## the browser suite alone; ARGS="â
 dev: setup ## rebuilds and restarts whenever a source file changes
 	@exec .ci/watch
 
-bench: ## benchmarks beside their peers, on the same files
+bench: ## benchmarks beside their peers, on the same files; ARGS="restore check â€¦" for some of them
 	@.ci/setup bench
-	@$(cargo) bench --locked --package salvor --bench '*'
+	@$(cargo) bench --locked --package salvor --bench bench -- $(ARGS)
+
+# The long form, for server/benches/README.md; wants a quiet machine with 24 GiB of memory and half an hour.
+.PHONY: bench-figures
+bench-figures:
+	@SALVOR_BENCH_FILES=50000 SALVOR_BENCH_GROWTH=1 SALVOR_BENCH_WRITE=1 $(MAKE) bench
 
 fmt: ## formats the code
 	@$(cargo) fmt --all
