@@ -57,7 +57,7 @@ fn full(tree: &Tree, files: u64) -> Contest {
         contestants.push(Contestant::peer(
             "rclone check",
             3.0,
-            format!("rclone check --quiet {copy} {volume}"),
+            format!("rclone check --quiet --exclude '/.salvor/**' {copy} {volume}"),
         ));
     }
     Contest { title: "full check", files, contestants }
@@ -72,7 +72,11 @@ fn quick(tree: &Tree, files: u64) -> Contest {
         format!("find {volume} -printf '%P %s %T@\\n' >/dev/null"),
     ));
     if has("rsync") {
-        contestants.push(Contestant::peer("rsync -an", 3.0, format!("rsync -an {copy}/ {volume}/")));
+        contestants.push(Contestant::peer(
+            "rsync -an",
+            3.0,
+            format!("rsync -an --exclude=/.salvor {copy}/ {volume}/"),
+        ));
     }
     Contest { title: "quick check", files, contestants }
 }

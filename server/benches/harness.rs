@@ -125,10 +125,18 @@ impl Tree {
         quoted(&self.at(name).display().to_string())
     }
 
-    /// An empty volume, and nothing left to be written.
+    /// An empty volume, and nothing left to be written. The mark by which Salvor knows the volume stays.
     pub fn empty_volume(&self) -> Outcome<()> {
-        std::fs::remove_dir_all(self.at("volume"))?;
-        std::fs::create_dir(self.at("volume"))?;
+        for entry in std::fs::read_dir(self.at("volume"))? {
+            let entry = entry?;
+            if entry.file_name() == ".salvor" {
+                continue;
+            }
+            match entry.file_type()?.is_dir() {
+                true => std::fs::remove_dir_all(entry.path())?,
+                false => std::fs::remove_file(entry.path())?,
+            }
+        }
         self.run(&format!("sync -f {}", quoted(&self.folder.display().to_string()))).map(drop)
     }
 

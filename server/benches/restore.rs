@@ -20,26 +20,29 @@ pub fn run(settings: &Settings) -> Outcome<Report> {
     tree.run(&tree.salvor("protect bench"))?;
 
     let (volume, copy) = (tree.shown("volume"), tree.shown("copy"));
+    // None of them touches the marks by which Salvor knows a volume from its copy.
     let sync = format!("sync -f {volume}");
     let mut contestants = vec![
         Contestant::new("salvor restore", tree.salvor("restore bench")),
-        Contestant::peer("cp -a, sync", 1.0, format!("cp -a {copy}/. {volume}/ && {sync}")),
+        Contestant::peer("cp -a, sync", 1.0, format!("cp -a {copy}/site* {volume}/ && {sync}")),
     ];
     if has("rsync") {
         contestants.push(Contestant::peer(
             "rsync -a, sync",
             3.0,
-            format!("rsync -a {copy}/ {volume}/ && {sync}"),
+            format!("rsync -a --exclude=/.salvor {copy}/ {volume}/ && {sync}"),
         ));
     }
     if has("rclone") {
-        let rclone = format!("rclone copy --quiet --transfers 16 --checkers 16 {copy} {volume} && {sync}");
+        let rclone = format!(
+            "rclone copy --quiet --transfers 16 --checkers 16 --exclude '/.salvor/**' {copy} {volume} && {sync}"
+        );
         contestants.push(Contestant::peer("rclone copy, sync", 1.0, rclone));
     }
     if has("restic") {
         let restic =
             format!("restic --quiet --repo {} --cache-dir {}", tree.shown("restic"), tree.shown("cache"));
-        tree.run(&format!("{restic} init && cd {copy} && {restic} backup ."))?;
+        tree.run(&format!("{restic} init && cd {copy} && {restic} backup site*"))?;
         contestants.push(Contestant::peer(
             "restic restore, sync",
             1.0,

@@ -11,7 +11,7 @@ use salvor_domain::digest::Digest;
 use salvor_domain::path::FilePath;
 use salvor_domain::volume::FileState;
 
-use super::{CHUNK, from_sql, stored_path, to_sql};
+use super::{CHUNK, stored_path, to_sql};
 use crate::database::{Tx, bad_row, build, fetch_all, fetch_optional};
 
 use figures::Counting;

@@ -84,6 +84,8 @@ mod tests {
             plan: None,
             files: FileCounts { total: files, ..FileCounts::default() },
             bytes: Default::default(),
+            limits: Default::default(),
+            stuck: Default::default(),
         };
         insert(tx, &job).await.unwrap();
         save(tx, &job).await.unwrap();
