@@ -9,9 +9,11 @@ mod outlines;
 use chrono::{DateTime, Utc};
 use salvor_domain::digest::Digest;
 use salvor_domain::path::FilePath;
+use salvor_domain::progress::Amount;
 use salvor_domain::volume::FileState;
+use sqlx::Row;
 
-use super::{CHUNK, stored_path, to_sql};
+use super::{CHUNK, from_sql, stored_path, to_sql};
 use crate::database::{Tx, bad_row, build, fetch_all, fetch_optional};
 
 use figures::Counting;
