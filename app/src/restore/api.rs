@@ -53,6 +53,14 @@ pub struct RestoreRequest {
 }
 
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct ReuniteRequest {
+    pub volume: String,
+    /// A folder to look in; blank means lost+found.
+    #[serde(default)]
+    pub from: String,
+}
+
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct DrillRequest {
     pub volume: String,
 }
@@ -119,6 +127,13 @@ pub async fn plan_restore(request: RestoreRequest) -> Result<(), Problem> {
     }
     let job = JobRequest::Restore { from: request.from, paths, files: Vec::new(), to_folder: None };
     start(request.volume, job, true).await
+}
+
+/// Plans to put nameless files back, which then waits until somebody has read the plan.
+#[server(prefix = "/console/do", endpoint = "plan_reunite")]
+pub async fn plan_reunite(request: ReuniteRequest) -> Result<(), Problem> {
+    let from = Some(request.from.trim().to_owned()).filter(|folder| !folder.is_empty());
+    start(request.volume, JobRequest::Reunite { from: from.into_iter().collect() }, true).await
 }
 
 /// Approve, pause, resume, cancel, retry.

@@ -149,7 +149,9 @@ pub fn outcome(report: &JobReport) -> Option<String> {
             }
             JobKind::Protect => format!("{done} protected in {took}.{}", left(report)),
             JobKind::Restore => format!("{done} restored and verified in {took}.{}", left(report)),
-            JobKind::Reunite => format!("{done} back in place in {took}.{}", left(report)),
+            JobKind::Reunite => {
+                format!("{done} back in place in {took}.{}{}", left(report), nameless(report))
+            }
             JobKind::Drill => format!("{done} restored to scratch and verified in {took}.{}", left(report)),
         }),
         _ => None,
@@ -168,7 +170,10 @@ pub fn next_step(report: &JobReport) -> Option<&'static str> {
         ("finished", JobKind::Restore) if report.plan.as_ref().is_some_and(|plan| plan.in_no_copy > 0) => {
             Some("Some files are in no copy. Tell their owners, or bring another backup as a copy.")
         }
-        ("finished", JobKind::Restore) if !report.dry_run => {
+        ("finished", JobKind::Reunite) if report.findings.orphan > 0 => {
+            Some("Look at what stays nameless: the volume's findings list each with its type and size.")
+        }
+        ("finished", JobKind::Reunite | JobKind::Restore) if !report.dry_run => {
             Some("Run a full check: when it finds nothing lost, the volume may return to normal.")
         }
         _ => None,
@@ -223,6 +228,19 @@ fn left(report: &JobReport) -> String {
     text
 }
 
+/// What a reunite did not recognise, and where it lies.
+fn nameless(report: &JobReport) -> String {
+    let JobRequest::Reunite { from } = &report.request else { return String::new() };
+    let place = if from.is_empty() { "lost+found".to_owned() } else { from.join(", ") };
+    match report.findings.orphan {
+        0 => String::new(),
+        count => format!(
+            " {} nameless in {place}.",
+            units::counted(count, "unknown file stays", "unknown files stay")
+        ),
+    }
+}
+
 fn files(count: u64) -> String {
     units::counted(count, "file", "files")
 }
@@ -271,6 +289,25 @@ mod tests {
         let by_hand = JobReport { reason: Some("ann paused it".into()), tries_again_at: None, ..stuck };
         assert_eq!(paused(&by_hand).unwrap(), "Paused: ann paused it");
         assert_eq!(paused(&JobReport { state: "running".into(), ..by_hand }), None);
+    }
+
+    #[test]
+    fn a_reunite_tells_what_stays_and_where() {
+        let reunite = |orphan| JobReport {
+            kind: JobKind::Reunite,
+            request: JobRequest::Reunite { from: vec![] },
+            files: salvor_domain::job::FileCounts { total: 40, done: 40, ..Default::default() },
+            findings: salvor_domain::finding::FindingCounts { orphan, ..Default::default() },
+            plan: None,
+            ..report("finished")
+        };
+        assert_eq!(outcome(&reunite(0)).unwrap(), "40 files back in place in 42 s.");
+        let some = reunite(2);
+        assert_eq!(
+            outcome(&some).unwrap(),
+            "40 files back in place in 42 s. 2 unknown files stay nameless in lost+found."
+        );
+        assert!(next_step(&some).unwrap().contains("type and size"));
     }
 
     #[test]

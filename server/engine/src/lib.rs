@@ -22,6 +22,7 @@ mod probe;
 mod protect;
 mod resolve;
 mod restore;
+mod reunite;
 mod root;
 mod sink;
 mod source;
@@ -47,6 +48,10 @@ pub use protect::{
 pub use restore::{
     CopyFault, CopyFaultKind, Gate, RestoreEnd, RestoreItem, RestoreOptions, RestoreOutcome, RestoreReport,
     RestoreResult, SourceHandle, restore_batch, restore_stream,
+};
+pub use reunite::{
+    LostFolder, MOST_FOLDERS, Orphan, Orphans, ReuniteItem, ReuniteOptions, ReuniteReport, ReuniteResult,
+    Spare, Stamp, Standing, Taken, reunite_batch, sniff, sniff_file,
 };
 pub use root::{Kind, Listed, Root, Space, Stat};
 pub use sink::{Attrs, Draft, Label, Quarantined, Sealed, Sink};

@@ -216,6 +216,16 @@ impl Draft {
         Ok(())
     }
 
+    /// Takes over the bytes of `file`, which are `size` many, without copying them; `false` where the file system cannot.
+    /// Only for an empty draft, and for bytes whose checksum the caller knows.
+    pub(crate) fn share(&mut self, file: &File, size: u64) -> bool {
+        let shared = size > 0 && fs::ioctl_ficlone(&self.file, file).is_ok();
+        if shared {
+            self.written = size;
+        }
+        shared
+    }
+
     pub(crate) fn seal_as(self, attrs: &Attrs, digest: Digest) -> Result<Sealed, WriteFault> {
         self.dress(attrs).map_err(|errno| self.sink.root.write_fault(Some(&self.path), errno))?;
         Ok(Sealed { digest, draft: self })

@@ -1,4 +1,4 @@
-//! `salvor protect`, `check`, `restore`, `drill`: start a job, work on it here, and say what came of it.
+//! `salvor protect`, `check`, `restore`, `reunite`, `drill`: start a job, work on it here, and say what came of it.
 //!
 //! A running `salvor serve` on the same database shares the work; none is needed. Progress goes to stderr (a bar on a
 //! terminal), the result to stdout.
@@ -80,6 +80,17 @@ pub struct RestoreArgs {
     common: CommonArgs,
 }
 
+/// Put files whose names are lost back where the catalogue says they belong
+#[derive(Debug, clap::Args)]
+pub struct ReuniteArgs {
+    volume: String,
+    /// Look in this folder instead of lost+found: absolute, or relative to the volume (may be repeated)
+    #[arg(long, value_name = "DIR")]
+    from: Vec<String>,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
 /// Restore a sample from the copies to scratch, verify it and measure it
 #[derive(Debug, clap::Args)]
 pub struct DrillArgs {
@@ -155,6 +166,10 @@ pub async fn restore(core: Core, args: RestoreArgs) -> Result<ExitCode, CliError
     let request =
         JobRequest::Restore { from: args.from, paths: globs(args.paths), files: Vec::new(), to_folder };
     run(core, args.volume, request, args.common).await
+}
+
+pub async fn reunite(core: Core, args: ReuniteArgs) -> Result<ExitCode, CliError> {
+    run(core, args.volume, JobRequest::Reunite { from: args.from }, args.common).await
 }
 
 pub async fn drill(core: Core, args: DrillArgs) -> Result<ExitCode, CliError> {
@@ -326,9 +341,17 @@ fn show_plan(kind: JobKind, plan: &Plan) {
         |files, bytes| format!("{} ({})", units::counted(files, "file", "files"), units::bytes(bytes));
     println!(
         "  to {}: {}",
-        if kind == JobKind::Check { "look at" } else { "move" },
+        match kind {
+            JobKind::Check => "look at",
+            JobKind::Reunite => "put back",
+            _ => "move",
+        },
         amount(plan.total.files, plan.total.bytes)
     );
+    if plan.reunite.files > 0 {
+        let from = amount(plan.reunite.files, plan.reunite.bytes);
+        println!("  from the volume itself (nameless files): {from}");
+    }
     for source in &plan.sources {
         let time = match source.estimate {
             Some(eta) => units::duration_range(eta.low_seconds, eta.high_seconds),

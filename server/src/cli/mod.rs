@@ -51,6 +51,7 @@ enum Command {
     Protect(jobs::ProtectArgs),
     Check(jobs::CheckArgs),
     Restore(jobs::RestoreArgs),
+    Reunite(jobs::ReuniteArgs),
     Drill(jobs::DrillArgs),
     Readiness(readiness::Args),
     #[command(subcommand)]
@@ -101,6 +102,7 @@ async fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Protect(args) => jobs::protect(open(config).await?, args).await,
         Command::Check(args) => jobs::check(open(config).await?, args).await,
         Command::Restore(args) => jobs::restore(open(config).await?, args).await,
+        Command::Reunite(args) => jobs::reunite(open(config).await?, args).await,
         Command::Drill(args) => jobs::drill(open(config).await?, args).await,
         Command::Readiness(args) => readiness::run(open(config).await?, args).await,
         Command::Job(args) => job::run(open(config).await?, args).await,

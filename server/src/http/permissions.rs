@@ -64,6 +64,7 @@ pub const TABLE: &[Row] = &[
     (Method::POST, "/console/do/start_protect", JOBS),
     (Method::POST, "/console/do/start_drill", JOBS),
     (Method::POST, "/console/do/plan_restore", JOBS),
+    (Method::POST, "/console/do/plan_reunite", JOBS),
     (Method::POST, "/console/do/control_job", JOBS),
     (Method::POST, "/console/do/raise_files", JOBS),
     (Method::POST, "/console/do/limit_job", JOBS),

@@ -101,7 +101,9 @@ pub fn sentence(report: &JobReport) -> String {
         text.push_str(&format!("; {} left alone", units::count(files.skipped)));
     }
     let found = found(&report.findings);
-    if !found.is_empty() {
+    if let JobRequest::Reunite { from } = &report.request {
+        text.push_str(&stays(report.findings.orphan, from));
+    } else if !found.is_empty() {
         text.push_str(&format!("; found {found}"));
     } else if report.kind == JobKind::Check && report.state == "finished" && files.failed == 0 {
         text.push_str(match &report.request {
@@ -110,6 +112,18 @@ pub fn sentence(report: &JobReport) -> String {
         });
     }
     text
+}
+
+/// What a reunite did not recognise, and where it lies.
+fn stays(unknown: u64, from: &[String]) -> String {
+    let place = if from.is_empty() { "lost+found".to_owned() } else { from.join(", ") };
+    match unknown {
+        0 => "; no unknown file is left".to_owned(),
+        count => format!(
+            "; {} nameless in {place}",
+            units::counted(count, "unknown file stays", "unknown files stay")
+        ),
+    }
 }
 
 /// Short times with a decimal: 0.4 s is not 0 s.

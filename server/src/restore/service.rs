@@ -23,6 +23,7 @@ use crate::core::Core;
 use crate::database::Tx;
 use crate::error::{Error, Result};
 use crate::events;
+use crate::restore::drivers::reunite;
 use crate::restore::need::Rank;
 use crate::restore::rates;
 use crate::restore::report::report;
@@ -37,6 +38,8 @@ const LOG: i64 = 200;
 /// Longest pattern that is accepted; matching is linear in it.
 const LONGEST_PATTERN: usize = 4_096;
 const MOST_PATTERNS: usize = 1_000;
+/// Folders that one reunite looks in.
+const MOST_FOLDERS: usize = 50;
 
 /// Starts a job; `ticket` is the one that asks for it.
 pub async fn start(core: &Core, actor: &Actor, new: NewJob, ticket: Option<i64>) -> Result<JobReport> {
@@ -312,6 +315,7 @@ fn check_request(config: &VolumeConfig, request: &JobRequest) -> Result<()> {
     }
     globs.iter().try_for_each(check_glob)?;
     match request {
+        JobRequest::Reunite { from } => check_lost_folders(config, from),
         JobRequest::Restore { to_folder: Some(folder), .. } => check_target(config, Path::new(folder)),
         JobRequest::Drill { sample: Some(files), .. } if !(1..=MOST_FILES).contains(files) => {
             Err(Error::invalid(format!(
@@ -321,6 +325,14 @@ fn check_request(config: &VolumeConfig, request: &JobRequest) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+fn check_lost_folders(config: &VolumeConfig, from: &[String]) -> Result<()> {
+    if from.len() > MOST_FOLDERS {
+        return Err(Error::invalid(format!("At most {MOST_FOLDERS} folders are accepted at once.")));
+    }
+    let check = |folder: &String| reunite::folders::check(config, folder);
+    from.iter().try_for_each(check).map_err(|why| Error::invalid(format!("from: {why}.")))
 }
 
 pub(super) fn check_glob(glob: &Glob) -> Result<()> {

@@ -387,7 +387,7 @@ pub async fn finish_if_done(tx: &mut Tx, job: Job, now: chrono::DateTime<chrono:
         JobKind::Check => drivers::check::finish(tx, &job, now).await?,
         JobKind::Protect => drivers::protect::finish(tx, &job).await?,
         JobKind::Restore => drivers::restore::finish(tx, &job, now).await?,
-        JobKind::Reunite => drivers::reunite::finish(tx, &job).await?,
+        JobKind::Reunite => drivers::reunite::finish(tx, &job, now).await?,
         JobKind::Drill => drivers::drill::finish(tx, &job, now).await?,
     }
     let job = job.moved(finished, now);

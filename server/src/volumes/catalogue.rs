@@ -89,25 +89,6 @@ pub async fn get(tx: &mut Tx, volume_id: i64, paths: &[FilePath]) -> sqlx::Resul
     Ok(found)
 }
 
-/// All files of one of these sizes: where an orphan may belong. One pass over the catalogue for each thousand sizes, so
-/// ask for many at once.
-pub async fn with_sizes(tx: &mut Tx, volume_id: i64, sizes: &[u64]) -> sqlx::Result<Vec<CatalogueRow>> {
-    let mut found = Vec::new();
-    for sizes in sizes.chunks(CHUNK) {
-        let rows = build!(&mut *tx, |query, connection| {
-            query.push(ROW).push(" WHERE volume_id = ").push_bind(volume_id).push(" AND size IN (");
-            let mut list = query.separated(", ");
-            for &size in sizes {
-                list.push_bind(to_sql(size));
-            }
-            query.push(")").build_query_as::<Raw>().fetch_all(connection).await
-        })?;
-        found.extend(parsed(rows)?);
-    }
-    found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-    Ok(found)
-}
-
 /// Files whose path is `name`, or ends with `/name`; an exact match first. For a customer who gives only a name.
 pub async fn find_by_name(
     tx: &mut Tx,

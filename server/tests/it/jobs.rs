@@ -116,7 +116,7 @@ pub fn rot(path: &Path) {
     file.set_modified(meta.modified().unwrap()).unwrap();
 }
 
-fn fill(app: &TestApp) {
+pub fn fill(app: &TestApp) {
     for site in ["anna", "rose"] {
         for number in 0..40 {
             let bytes: Vec<u8> = (0..3_000 + number * 7).map(|at| (at * number % 251) as u8).collect();
@@ -168,8 +168,9 @@ on_both_engines! {
 
         let report = run(app, restore()).await;
         assert_eq!((report.exit_code(), report.files.total, report.files.done), (0, 7, 7), "{report:#?}");
-        assert_eq!(report.sources["local"].files, 7);
-        std::fs::remove_dir_all(app.path("files/lost+found")).unwrap();
+        assert_eq!((report.sources["reunite"].files, report.sources["local"].files), (1, 6));
+        assert_eq!(report.plan.unwrap().reunite.files, 1);
+        std::fs::remove_dir(app.path("files/lost+found")).unwrap();
         let after = tree(&app.path("files"));
         let quarantine: Vec<_> = after.keys().filter(|path| path.starts_with(".salvor/quarantine")).collect();
         assert_eq!(quarantine.len(), 2, "both corrupt files are kept: {quarantine:?}");

@@ -110,6 +110,7 @@ fn slices_do_not_reach_into_each_others_tables() {
                 "jobs",
                 "segments",
                 "items",
+                "orphans",
                 "job_sources",
                 "job_findings",
                 "job_failures",

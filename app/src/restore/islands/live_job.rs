@@ -199,6 +199,11 @@ fn planned(plan: &Plan) -> impl IntoView + use<> {
     let none = rows.is_empty();
     // Without copies there is no estimate to miss.
     let whole = (!none).then(|| words::eta(plan.estimate));
+    let nameless = (plan.reunite.files > 0).then(|| {
+        let amount = units::counted(plan.reunite.files, "file", "files");
+        let value = format!("{amount} ({})", units::bytes(plan.reunite.bytes));
+        view! { <Figure name="From the volume itself (nameless files)" value /> }
+    });
     let to_do =
         format!("{}, {}", units::counted(plan.total.files, "file", "files"), units::bytes(plan.total.bytes));
     view! {
@@ -207,6 +212,7 @@ fn planned(plan: &Plan) -> impl IntoView + use<> {
             <dl class="figures">
                 <Figure name="To do" value=to_do />
                 {whole.map(|whole| view! { <Figure name="Time for the whole" value=whole /> })}
+                {nameless}
                 {notes}
             </dl>
             {(!none).then(|| view! {

@@ -7,7 +7,7 @@ use salvor_domain::units;
 use salvor_domain::volume::Mode;
 
 use crate::accounts::port::Viewer;
-use crate::restore::api::{PlanRestore, StartAdopt, StartCheck, StartProtect};
+use crate::restore::api::{PlanRestore, PlanReunite, StartAdopt, StartCheck, StartProtect};
 use crate::ui::form::Select;
 use crate::ui::{Field, Hidden, PostForm, Submit};
 use crate::volumes::port::VolumeView;
@@ -18,6 +18,7 @@ pub fn panel(volume: &VolumeView, viewer: Option<&Viewer>) -> Option<impl IntoVi
         <section class="card" aria-labelledby="start">
             <h2 id="start">"Start a job"</h2>
             {restore(volume)}
+            {reunite(volume)}
             {check(volume)}
             {protect(volume)}
             {adopt(volume)}
@@ -76,6 +77,31 @@ fn restore(volume: &VolumeView) -> impl IntoView + use<> {
                 </p>
                 <p class="muted">"It is planned first. Nothing moves before you approve the plan."</p>
                 <Submit label="Plan a restore" />
+            </PostForm>
+        </details>
+    }
+}
+
+fn reunite(volume: &VolumeView) -> impl IntoView + use<> {
+    let name = volume.name.clone();
+    view! {
+        <details>
+            <summary>"Reunite"</summary>
+            <PostForm action=PlanReunite::PATH class="stack">
+                <Hidden name="request[volume]" value=name />
+                <p class="muted">
+                    "Files whose names are lost go back where they belong, recognised by their bytes. Nothing is copied and "
+                    "nothing overwritten. A restore does this first, too."
+                </p>
+                <Field
+                    name="request[from]"
+                    label="Look in this folder"
+                    hint="Absolute, or relative to the volume; blank means lost+found."
+                    optional=true
+                    max_length=4096
+                />
+                <p class="muted">"It is planned first. Nothing moves before you approve the plan."</p>
+                <Submit label="Plan a reunite" />
             </PostForm>
         </details>
     }
@@ -163,6 +189,7 @@ mod tests {
         let html = rendered(|| panel(&lost, Some(&Viewer::sample())));
         assert_eq!(html.matches("<details open").count(), 1, "{html}");
         assert!(html.contains("request[replaced]"));
+        assert!(html.contains("Plan a reunite") && html.contains("name=\"request[from]\""));
         assert!(html.contains("Protect waits") && html.contains("value=\"offsite\""));
         assert!(html.contains("/console/do/start_adopt") && html.contains("Adopt this copy"));
     }

@@ -1,10 +1,6 @@
 //! The first half of every check: names, sizes and times. A quick check is done with it; a full check goes on with the
 //! segments that are cut here, and counts its files there, each once.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
-use salvor_domain::digest::Digest;
 use salvor_domain::finding::{FindingCounts, FindingKind};
 use salvor_domain::job::{ByteCounts, FileCounts, JobRequest, Plan};
 use salvor_domain::path::{FilePath, shown};
@@ -12,13 +8,13 @@ use salvor_domain::progress::Amount;
 use salvor_domain::segment::{SEGMENT_BYTES, SEGMENT_FILES};
 use salvor_domain::units;
 use salvor_domain::volume::FileState;
-use salvor_engine::{Buffer, Entry, Kind, ReadFault, Root, hash_file};
+use salvor_engine::{Entry, Kind};
 
-use crate::restore::drivers::Planned;
+use crate::restore::drivers::{Planned, check_orphans};
 use crate::restore::planner::{Merge, Pair, Scope};
 use crate::restore::store::{figures, segments};
 use crate::restore::work::{Halt, Work};
-use crate::volumes::catalogue::{self, CatalogueRow, Outline};
+use crate::volumes::catalogue::{self, Outline};
 use crate::volumes::findings::{self, NewFinding};
 
 /// Where a file system's own check puts files whose name is lost.
@@ -26,8 +22,6 @@ pub const LOST_AND_FOUND: &[u8] = b"lost+found/";
 /// Findings, and files of which nothing is to be said, between two commits.
 const BATCH_FINDINGS: usize = 2_000;
 const BATCH_FILES: u64 = 40_000;
-/// Orphans that are compared with the catalogue; of further ones it is only said that they are there.
-const MOST_ORPHANS: usize = 10_000;
 
 pub async fn plan(work: &Work) -> Result<Planned, Halt> {
     let JobRequest::Check { full, paths } = &work.job.request else {
@@ -50,7 +44,7 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
     look.unmet = merge.unmet();
     look.record(work).await?;
     if !look.dry {
-        look.name_orphans(work, &root).await?;
+        check_orphans::name(work, &root, *full, &scope).await?;
     }
     Ok(look.planned())
 }
@@ -69,7 +63,6 @@ struct Look {
     corrupt: Vec<FilePath>,
     /// Called missing in the catalogue, and here they are.
     back: Vec<FilePath>,
-    orphans: Vec<(FilePath, u64)>,
     range: Option<Range>,
     ranges: Vec<Range>,
     ranks: i64,
@@ -149,10 +142,7 @@ impl Look {
         if entry.path.as_bytes().len() > self.longest_path {
             self.too_long += 1;
         } else if entry.path.as_bytes().starts_with(LOST_AND_FOUND) {
-            self.found(&entry.path, FindingKind::Orphan, entry.size, "");
-            if self.orphans.len() < MOST_ORPHANS {
-                self.orphans.push((entry.path, entry.size));
-            }
+            self.found(&entry.path, FindingKind::Orphan, entry.size, &units::bytes(entry.size));
         } else {
             self.found(&entry.path, FindingKind::Extra, entry.size, "");
         }
@@ -227,28 +217,6 @@ impl Look {
         counts
     }
 
-    /// Says of each orphan where it belongs: by its bytes in a full check, by its size alone in a quick one.
-    async fn name_orphans(&mut self, work: &Work, root: &Arc<Root>) -> Result<(), Halt> {
-        let volume = work.place.volume.id;
-        for orphans in std::mem::take(&mut self.orphans).chunks(200) {
-            let sizes: Vec<u64> = orphans.iter().map(|(_, size)| *size).collect();
-            let mut tx = work.core.db.read().await?;
-            let known = catalogue::with_sizes(&mut tx, volume, &sizes).await?;
-            drop(tx);
-            let candidates: Vec<_> =
-                known.into_iter().filter(|row| row.state == FileState::Missing).collect();
-            let named = if self.full {
-                by_bytes(work, root, orphans.to_vec(), candidates).await?
-            } else {
-                by_size(orphans, &candidates)
-            };
-            let (mut tx, job) = work.begin().await?;
-            findings::report(&mut tx, volume, job.id, work.core.clock.now(), &named).await?;
-            work.commit(tx, &job).await?;
-        }
-        Ok(())
-    }
-
     fn files(&self) -> FileCounts {
         let failed = self.unmet.len() as u64;
         FileCounts { total: self.total.files + failed, done: self.done, failed, ..FileCounts::default() }
@@ -293,53 +261,4 @@ impl Range {
             done_at: None,
         }
     }
-}
-
-fn orphan(path: &FilePath, size: u64, detail: String) -> NewFinding {
-    NewFinding { path: path.clone(), kind: FindingKind::Orphan, size, detail }
-}
-
-fn by_size(orphans: &[(FilePath, u64)], candidates: &[CatalogueRow]) -> Vec<NewFinding> {
-    let named = orphans.iter().filter_map(|(path, size)| {
-        let mut fitting = candidates.iter().filter(|row| row.size == *size);
-        let first = fitting.next()?;
-        let detail = match fitting.count() {
-            0 => format!("it may be {}, which is missing and has the same size", first.path),
-            more => format!("it may be {} or one of {more} others of this size", first.path),
-        };
-        Some(orphan(path, *size, detail))
-    });
-    named.collect()
-}
-
-/// Reads the orphans that may be a missing file.
-async fn by_bytes(
-    work: &Work,
-    root: &Arc<Root>,
-    orphans: Vec<(FilePath, u64)>,
-    candidates: Vec<CatalogueRow>,
-) -> Result<Vec<NewFinding>, Halt> {
-    let (root, control) = (root.clone(), work.control.clone());
-    let read = move || {
-        let by_digest: HashMap<Digest, &CatalogueRow> =
-            candidates.iter().map(|row| (row.digest, row)).collect();
-        let mut buffer = Buffer::new();
-        let mut named = Vec::new();
-        for (path, size) in &orphans {
-            if !candidates.iter().any(|row| row.size == *size) {
-                continue;
-            }
-            let detail = match hash_file(&root, path, &mut buffer, &control) {
-                Ok(hashed) => match by_digest.get(&hashed.digest) {
-                    Some(row) => format!("it belongs at {}", row.path),
-                    None => continue,
-                },
-                Err(ReadFault::Stopped(_)) => break,
-                Err(fault) => fault.to_string(),
-            };
-            named.push(orphan(path, *size, detail));
-        }
-        named
-    };
-    work.blocking(read).await.map(|(named, _)| named)
 }

@@ -6,6 +6,7 @@
 pub mod adopt;
 mod adopt_verdict;
 pub mod check;
+mod check_orphans;
 pub mod check_plan;
 pub mod drill;
 pub mod drill_plan;
@@ -17,7 +18,7 @@ pub mod reunite;
 use salvor_domain::job::{ByteCounts, FileCounts, JobKind, Plan};
 
 use crate::restore::store::segments::{self, SegmentKind};
-use crate::restore::store::{self, Job, figures};
+use crate::restore::store::{self, Job, figures, orphans};
 use crate::restore::work::{Halt, Work};
 
 /// What came of a segment that is done.
@@ -67,6 +68,7 @@ pub async fn drive(work: &Work) -> Result<Outcome, Halt> {
 async fn start_over(work: &Work) -> Result<(), Halt> {
     let (mut tx, job) = work.begin().await?;
     segments::delete_work(&mut tx, job.id).await?;
+    orphans::clear(&mut tx, job.id).await?;
     figures::clear(&mut tx, job.id).await?;
     let fresh = Job { plan: None, files: FileCounts::default(), bytes: ByteCounts::default(), ..job };
     store::save(&mut tx, &fresh).await?;

@@ -17,10 +17,11 @@ use salvor_engine::{
 };
 
 use crate::database::Tx;
+use crate::restore::drivers::reunite;
 use crate::restore::rates;
 use crate::restore::store::figures::SourceFigures;
 use crate::restore::store::segments::{self, Item, ItemState};
-use crate::restore::store::{Job, figures, moving};
+use crate::restore::store::{Job, figures, moving, orphans};
 use crate::restore::work::{Copy, Halt, Work, open_folder};
 use crate::volumes::catalogue::{self, CatalogueRow};
 use crate::volumes::findings::{self, NewFinding};
@@ -51,6 +52,11 @@ impl<'a> Asked<'a> {
         }
     }
 
+    /// Whether the volume's own nameless files may give what is wanted: not where the copies to read from were named.
+    pub fn may_reunite(&self) -> bool {
+        self.folder.is_none() && self.from.is_empty()
+    }
+
     pub fn wants(&self, copy: &Copy) -> bool {
         self.from.is_empty() || self.from.contains(&copy.config.name)
     }
@@ -66,12 +72,22 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
         None => work.volume_root().await,
     };
     let root = root.map_err(Halt::Stuck)?;
+    let target = Sink::new(root);
+    if asked.may_reunite() {
+        reunite::go(work, &target).await?;
+    }
+    let mut tx = work.core.db.read().await?;
+    let items = segments::waiting_items(&mut tx, work.segment.id).await?;
+    drop(tx);
+    if items.is_empty() {
+        return Ok(());
+    }
     let (opened, away) = work.open_sources(|copy| asked.wants(copy)).await;
     if opened.is_empty() && !away.is_empty() {
         return Err(Halt::Stuck(format!("there is no copy to restore from: {}", away.join("; "))));
     }
     let (places, sources) = opened.into_iter().unzip();
-    let segment = Segment { work, asked, target: Sink::new(root), places, sources, away };
+    let segment = Segment { work, asked, target, places, sources, away };
     segment.restore().await
 }
 
@@ -382,5 +398,8 @@ fn in_group(rows: &[CatalogueRow], group: &Group) -> u64 {
 
 /// The restore came to its end: what each copy's speed was.
 pub async fn finish(tx: &mut Tx, job: &Job, now: DateTime<Utc>) -> sqlx::Result<()> {
+    if job.files.failed == 0 {
+        orphans::clear(tx, job.id).await?;
+    }
     rates::keep_of_restore(tx, job, now).await
 }

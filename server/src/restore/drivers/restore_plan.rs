@@ -15,6 +15,7 @@ use salvor_engine::{Entry, SourceHandle};
 
 use crate::restore::drivers::Planned;
 use crate::restore::drivers::restore::{Asked, NO_COPY};
+use crate::restore::drivers::reunite::{self, Nameless};
 use crate::restore::estimate;
 use crate::restore::need::{Age, Rank};
 use crate::restore::planner::{Merge, Pair, Scope};
@@ -52,6 +53,10 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
     }
     let scope = Scope::new(paths, files);
     let mut planning = Planning::new(work, asked, sources);
+    if asked.may_reunite() {
+        planning.nameless =
+            Some(Nameless::find(work, &root, &[]).await?).filter(|nameless| !nameless.is_empty());
+    }
     let mut merge = Merge::begin(&work.core, work.place.volume.id, root, &scope, &work.control).await?;
     while let Some(pair) = merge.next().await? {
         planning.at(pair);
@@ -73,6 +78,9 @@ struct Planning<'a> {
     asked: Asked<'a>,
     /// With each its place among the volume's copies, and the segment that is being filled.
     sources: Vec<(usize, SourceHandle, Filling)>,
+    /// Where anything lies nameless.
+    nameless: Option<Nameless>,
+    reunite: reunite::Filling,
     wanted: Vec<(Outline, bool)>,
     newer_found: Vec<NewFinding>,
     lost: Vec<Item>,
@@ -113,7 +121,8 @@ impl<'a> Planning<'a> {
         let sources =
             sources.into_iter().map(|(index, handle)| (index, handle, Filling::default())).collect();
         let (wanted, newer_found, lost, unmet, ready) = Default::default();
-        Self { work, asked, sources, wanted, newer_found, lost, unmet, ready, plan: Plan::default() }
+        let (nameless, reunite, plan) = Default::default();
+        Self { work, asked, sources, nameless, reunite, wanted, newer_found, lost, unmet, ready, plan }
     }
 
     fn at(&mut self, pair: Pair) {
@@ -145,8 +154,13 @@ impl<'a> Planning<'a> {
         }
     }
 
-    /// Gives each wanted file to the first copy that has it.
+    /// Gives each wanted file to the volume's nameless file that has its bytes, else to the first copy that has it.
     async fn assign(&mut self) -> Result<(), Halt> {
+        if let Some(nameless) = &mut self.nameless {
+            let (matches, others) = nameless.claim(self.work, std::mem::take(&mut self.wanted)).await?;
+            matches.into_iter().for_each(|found| self.reunite.add(found));
+            self.wanted = others;
+        }
         let unheld: Vec<FilePath> = self
             .wanted
             .iter()
@@ -234,6 +248,7 @@ impl<'a> Planning<'a> {
                 let id = segments::insert_from(&mut tx, job.id, &ready.segment(None), bit).await?;
                 segments::insert_items(&mut tx, id, &ready.items, ItemState::Waiting).await?;
             }
+            self.reunite.record(&mut tx, &job, at_end).await?;
             self.record_lost(&mut tx, &job).await?;
             let now = work.core.clock.now();
             figures::add_failures(&mut tx, job.id, &self.unmet, now).await?;
@@ -281,10 +296,11 @@ impl<'a> Planning<'a> {
     }
 
     fn figures(&self) -> (FileCounts, ByteCounts) {
-        let total = self.total();
+        let (total, reunite) = (self.total(), self.reunite.total);
         let lost = self.plan.in_no_copy + self.unmet.len() as u64;
-        let files = FileCounts { total: total.files + lost, failed: lost, ..FileCounts::default() };
-        (files, ByteCounts { total: total.bytes, done: 0 })
+        let files =
+            FileCounts { total: total.files + reunite.files + lost, failed: lost, ..FileCounts::default() };
+        (files, ByteCounts { total: total.bytes + reunite.bytes, done: 0 })
     }
 
     /// Copies that nothing recent is known of are tried for a moment.
@@ -306,6 +322,7 @@ impl<'a> Planning<'a> {
         let mut tx = self.work.core.db.read().await?;
         let measured = rates_store::measurements(&mut tx, self.work.place.volume.id).await?;
         drop(tx);
+        self.plan.reunite = self.reunite.total;
         let planned = |(index, _, filling): &(usize, SourceHandle, Filling)| {
             let copy = self.copy(*index);
             let measured = measured.get(&copy.row.bit).map_or(&[][..], Vec::as_slice);
@@ -345,14 +362,11 @@ fn summary(plan: &Plan) -> String {
     let amount = |amount: &Amount| {
         format!("{} ({})", units::counted(amount.files, "file", "files"), units::bytes(amount.bytes))
     };
-    let mut text = match plan.sources.as_slice() {
-        [] => "nothing to restore".to_owned(),
-        sources => sources
-            .iter()
-            .map(|source| format!("{} from {}", amount(&source.amount), source.name))
-            .collect::<Vec<_>>()
-            .join(", "),
-    };
+    let nameless = (plan.reunite.files > 0)
+        .then(|| format!("{} from the volume itself (nameless files)", amount(&plan.reunite)));
+    let copies = plan.sources.iter().map(|source| format!("{} from {}", amount(&source.amount), source.name));
+    let parts: Vec<_> = nameless.into_iter().chain(copies).collect();
+    let mut text = if parts.is_empty() { "nothing to restore".to_owned() } else { parts.join(", ") };
     if let Some(EtaRange { low_seconds, high_seconds }) = plan.estimate {
         text.push_str(&format!("; about {}", units::duration_range(low_seconds, high_seconds)));
     }

@@ -7,6 +7,7 @@ pub mod drills;
 pub mod figures;
 pub mod moves;
 pub mod moving;
+pub mod orphans;
 pub mod prune;
 pub mod segments;
 

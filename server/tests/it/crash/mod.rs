@@ -4,6 +4,7 @@
 //! `SALVOR_TEST_KILLS` sets how often there is killed (`make soak`: a thousand times); `SALVOR_TEST_SEED` repeats a run.
 
 pub mod house;
+mod reunite;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
