@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use russh::client::{self, Handle, Msg};
-use russh::{ChannelStream, Preferred};
+use russh::{ChannelStream, Disconnect, Preferred};
 use salvor_engine::SourceFault;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
@@ -54,7 +54,22 @@ pub(crate) struct Lane {
     patience: Patience,
     tasks: [AbortHandle; 2],
     /// The connection lives as long as this.
-    _ssh: Handle<Doorkeeper>,
+    _session: Session,
+}
+
+/// A connection that is ended when it is let go of: by itself russh would keep it until the server does not answer.
+struct Session(Option<Handle<Doorkeeper>>);
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let (Some(handle), Ok(runtime)) = (self.0.take(), runtime()) {
+            // Best effort: a server that takes no farewell is left alone with its end of the line.
+            runtime.spawn(async move {
+                let farewell = handle.disconnect(Disconnect::ByApplication, "", "");
+                let _ = timeout(Duration::from_secs(1), farewell).await;
+            });
+        }
+    }
 }
 
 /// Who waits for which answer; once the lane is dead, why.
@@ -143,7 +158,7 @@ impl Lane {
             ..client::Config::default()
         };
         let connected = client::connect_stream(Arc::new(config), socket, doorkeeper).await;
-        let mut ssh = connected.map_err(|why| match why {
+        let mut session = Session(Some(connected.map_err(|why| match why {
             russh::Error::NoCommonAlgo { kind: russh::AlgorithmKind::Key, theirs, .. } => {
                 Refusal::Final(format!(
                     "the server has no host key of a kind that is supported (ed25519, ecdsa), only {}",
@@ -151,13 +166,14 @@ impl Lane {
                 ))
             }
             why => passing("the server does not speak SSH as it should", &why),
-        })?;
-        sign_in(place, &mut ssh).await?;
+        })?));
+        let Some(ssh) = &mut session.0 else { return Err(Refusal::Final("no session was begun".into())) };
+        sign_in(place, ssh).await?;
         let channel = ssh.channel_open_session().await;
         let channel = channel.map_err(|why| passing("the server opens no session", &why))?;
         let asked = channel.request_subsystem(true, "sftp").await;
         asked.map_err(|why| passing("the server has no SFTP", &why))?;
-        let lane = Self::run(ssh, channel.into_stream(), patience)?;
+        let lane = Self::run(session, channel.into_stream(), patience)?;
         match lane.send_first().reply().await {
             Ok(Reply::Version(version)) if version >= 3 => Ok(lane),
             Ok(Reply::Version(version)) => {
@@ -171,7 +187,7 @@ impl Lane {
         }
     }
 
-    fn run(ssh: Handle<Doorkeeper>, stream: ChannelStream<Msg>, patience: Patience) -> Result<Self, Refusal> {
+    fn run(session: Session, stream: ChannelStream<Msg>, patience: Patience) -> Result<Self, Refusal> {
         let runtime = runtime().map_err(|fault| Refusal::Final(fault.to_string()))?;
         let (incoming, outgoing) = tokio::io::split(stream);
         let (requests, queue) = mpsc::unbounded_channel();
@@ -180,7 +196,7 @@ impl Lane {
         let writing = runtime.spawn(send_all(outgoing, queue, waiting.clone()));
         let tasks = [reading.abort_handle(), writing.abort_handle()];
         let (next_id, users) = (AtomicU32::new(1), AtomicUsize::new(0));
-        Ok(Self { requests, waiting, next_id, users, patience, tasks, _ssh: ssh })
+        Ok(Self { requests, waiting, next_id, users, patience, tasks, _session: session })
     }
 
     fn send_first(&self) -> Pending {

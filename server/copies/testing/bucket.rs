@@ -113,7 +113,7 @@ async fn answer(State(front): State<Arc<Front>>, request: Request<Body>) -> Resp
         }
         _ => {}
     }
-    let request = request.map(|body| s3s::Body::http_body_unsync(body));
+    let request = request.map(s3s::Body::http_body_unsync);
     let answer = front.s3.call(request).await.unwrap().map(Body::new);
     let (mut parts, body) = answer.into_parts();
     let body = match fault {

@@ -134,6 +134,7 @@ pub async fn upsert(tx: &mut Tx, volume_id: i64, rows: &[CatalogueRow]) -> sqlx:
 
 /// Adds these rows; where the path is there already, whatever is there stays.
 pub async fn add(tx: &mut Tx, volume_id: i64, rows: &[CatalogueRow]) -> sqlx::Result<()> {
+    let counting = Counting::begin(tx, volume_id, rows.iter().map(|row| &row.path)).await?;
     for rows in rows.chunks(CHUNK) {
         build!(&mut *tx, |query, connection| {
             query.push(
@@ -149,7 +150,7 @@ pub async fn add(tx: &mut Tx, volume_id: i64, rows: &[CatalogueRow]) -> sqlx::Re
             query.build().execute(connection).await.map(drop)
         })?;
     }
-    Ok(())
+    counting.end(tx).await
 }
 
 /// Sets the state of these files. A tombstone stays one, whoever read the file's row before its owner deleted it.

@@ -198,7 +198,7 @@ on_both_engines! {
         let as_before = mtime(app.path("copies/offsite/short.txt"));
         std::fs::File::options().write(true).open(app.path("files/short.txt")).unwrap().set_modified(as_before).unwrap();
         rot(&app.path("files/anna/0/p6.jpg"));
-        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+        let later = as_before + std::time::Duration::from_secs(3600);
         app.write("files/touched.txt", b"an even newer version");
         std::fs::File::options().write(true).open(app.path("files/touched.txt")).unwrap().set_modified(later).unwrap();
         volumes::set_mode(&app.core, &Actor::salvor(), "uploads", Mode::ReadOnly, "a test", true).await.unwrap();

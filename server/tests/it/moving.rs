@@ -23,9 +23,12 @@ fn other_process(app: &TestApp, bandwidth: Option<&str>) -> Core {
     Core { config: Arc::new(config), ..app.core.clone() }
 }
 
-fn work(core: Core, id: JobId, cancel: &CancellationToken) -> tokio::task::JoinHandle<()> {
+/// A worker beside the test; dropped, it is gone.
+fn work(core: Core, id: JobId, cancel: &CancellationToken) -> tokio::task::JoinSet<()> {
     let cancel = cancel.clone();
-    tokio::spawn(async move { Worker::run_until_ended(core, id, cancel).await.unwrap() })
+    let mut working = tokio::task::JoinSet::new();
+    working.spawn(async move { Worker::run_until_ended(core, id, cancel).await.unwrap() });
+    working
 }
 
 /// Looks again and again until a fact is seen; nothing that is seen on the way is more than there is.
@@ -59,11 +62,11 @@ on_both_engines! {
         let rated = watch(app, id, |report| report.bytes_per_second.is_some()).await;
         assert!(rated.bytes_per_second.unwrap() < 4e6, "{rated:#?}");
         cancel.cancel();
-        working.await.unwrap();
+        working.join_all().await;
         let stopped = service::job(&app.core, id).await.unwrap();
         assert_eq!((stopped.state.as_str(), stopped.bytes.done), ("running", 0), "{stopped:#?}");
 
-        work(other_process(app, None), id, &CancellationToken::new()).await.unwrap();
+        work(other_process(app, None), id, &CancellationToken::new()).join_all().await;
         let ended = service::job(&app.core, id).await.unwrap();
         assert_eq!((ended.exit_code(), ended.files.done, ended.bytes.done), (0, 1, BIG as u64), "{ended:#?}");
         assert_eq!(tree(&app.path("files")), before);
@@ -84,7 +87,7 @@ on_both_engines! {
         let cancel = CancellationToken::new();
         let both = [work(other_process(app, None), id, &cancel), work(other_process(app, None), id, &cancel)];
         for working in both {
-            working.await.unwrap();
+            working.join_all().await;
         }
         let ended = service::job(&app.core, id).await.unwrap();
         assert_eq!((ended.exit_code(), ended.files.done), (0, FILES as u64), "{ended:#?}");

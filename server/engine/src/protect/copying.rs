@@ -18,12 +18,14 @@ pub(super) struct Copying<'a> {
 }
 
 /// A file that a copy is being given. Dropped, nothing is to be seen of it.
+#[expect(clippy::large_enum_variant, reason = "few are alive at once, and a file is the usual one")]
 enum Giving {
     File(Draft),
     Object(Box<dyn Upload>),
 }
 
 /// The same when all its bytes are there.
+#[expect(clippy::large_enum_variant, reason = "few are alive at once, and a file is the usual one")]
 pub(super) enum Given {
     File(Sealed),
     Object(Box<dyn Upload>),

@@ -322,7 +322,7 @@ fn what_may_not_be_read_is_said_to_be_so() {
     }
     let tree = Tree::new();
     tree.write("lost+found/#1", b"four");
-    std::fs::set_permissions(tree.at("lost+found"), PermissionsExt::from_mode(0)).unwrap();
+    std::fs::set_permissions(tree.at("lost+found"), PermissionsExt::from_mode(0o0)).unwrap();
     let sink = tree.sink();
     let lost = lost_and_found(sink.root());
     let faults = Orphans::default().collect(0, &lost, |_| false, &Control::new()).unwrap();

@@ -218,15 +218,12 @@ impl Nameless {
     }
 
     /// Reads the orphans of the rows' sizes, and goes on with them on a thread for blocking work.
-    async fn with<T: Send + 'static>(
+    async fn with<T: Default + Send + 'static>(
         &mut self,
         work: &Work,
         rows: Vec<CatalogueRow>,
         go_on: impl FnOnce(&mut Orphans, &Shared, Vec<CatalogueRow>) -> T + Send + 'static,
-    ) -> Result<T, Halt>
-    where
-        T: Default,
-    {
+    ) -> Result<T, Halt> {
         if rows.is_empty() {
             return Ok(T::default());
         }
