@@ -13,7 +13,7 @@ wasm_target := wasm32-unknown-unknown
 demo := salvor-demo
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: build ## builds, makes a small demonstration on first use, and serves it
 	@[ -f $(demo)/salvor.toml ] || $(target)/release/salvor demo $(demo)
@@ -45,9 +45,9 @@ bench: ## benchmarks beside their peers, on the same files; ARGS="restore check 
 	@.ci/setup bench
 	@$(cargo) bench --locked --package salvor --bench bench -- $(ARGS)
 
-# The long form, for server/benches/README.md; wants a quiet machine with 24 GiB of memory and half an hour.
 .PHONY: bench-figures
-bench-figures:
+# Wants a quiet machine with 24 GiB of memory and half an hour.
+bench-figures: ## the long form, which writes the figures of server/benches/README.md
 	@SALVOR_BENCH_FILES=50000 SALVOR_BENCH_GROWTH=1 SALVOR_BENCH_WRITE=1 $(MAKE) bench
 
 fmt: ## formats the code

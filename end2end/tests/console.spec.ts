@@ -28,7 +28,7 @@ test('a wrong password is said to be wrong, and the right one goes on to where o
 });
 
 test('nobody sees the console signed out, nor after signing out', async ({ page }) => {
-  for (const path of pages.slice(0, 8)) {
+  for (const path of pages.slice(0, 9)) {
     await page.goto(path);
     await expect(page, path).toHaveURL(/\/console\/sign-in/);
   }

@@ -96,9 +96,11 @@ pub fn rate(report: &JobReport) -> String {
 pub fn controls(state: &str, tries_again: bool) -> &'static [(JobControl, &'static str)] {
     match state {
         // It is tried again by itself: who does not want that pauses it for good.
-        "paused" if tries_again => {
-            &[(JobControl::Resume, "Try now"), (JobControl::Pause, "Pause"), (JobControl::Cancel, "Cancel")]
-        }
+        "paused" if tries_again => &[
+            (JobControl::Resume, "Try now"),
+            (JobControl::Pause, "Stop trying"),
+            (JobControl::Cancel, "Cancel"),
+        ],
         "planning" | "running" => &[(JobControl::Pause, "Pause"), (JobControl::Cancel, "Cancel")],
         "planned" => &[(JobControl::Approve, "Approve and start"), (JobControl::Cancel, "Cancel")],
         "paused" => &[(JobControl::Resume, "Resume"), (JobControl::Cancel, "Cancel")],
@@ -107,11 +109,11 @@ pub fn controls(state: &str, tries_again: bool) -> &'static [(JobControl, &'stat
     }
 }
 
-/// Why it is paused, and what comes next: `The disk is full. Tried again at 03:12:10 UTC.`
+/// Why it is paused, and what comes next: `The disk is full. Next try at 03:12:10 UTC.`
 pub fn paused(report: &JobReport) -> Option<String> {
     let reason = report.reason.as_ref().filter(|_| report.state == "paused")?;
     Some(match report.tries_again_at {
-        Some(at) => format!("{}. Tried again at {}.", sentence(reason), at.format("%H:%M:%S UTC")),
+        Some(at) => format!("{}. Next try at {}.", sentence(reason), at.format("%H:%M:%S UTC")),
         None => format!("Paused: {reason}"),
     })
 }
@@ -285,7 +287,7 @@ mod tests {
             ..report("paused")
         };
         let words = paused(&stuck).unwrap();
-        assert_eq!(words, "The disk of the volume is full. Tried again at 03:12:10 UTC.");
+        assert_eq!(words, "The disk of the volume is full. Next try at 03:12:10 UTC.");
         let by_hand = JobReport { reason: Some("ann paused it".into()), tries_again_at: None, ..stuck };
         assert_eq!(paused(&by_hand).unwrap(), "Paused: ann paused it");
         assert_eq!(paused(&JobReport { state: "running".into(), ..by_hand }), None);

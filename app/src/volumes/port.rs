@@ -117,7 +117,7 @@ pub trait VolumesPort: Send + Sync {
     ) -> Result<VolumeView, Problem>;
     /// The volume's disk is a new, empty one: without this word, an empty folder is taken for a disk that is not mounted.
     async fn disk_replaced(&self, actor: &Actor, volume: &str) -> Result<(), Problem>;
-    /// Sets a tombstone: the owner deleted this file, it is never brought back.
+    /// Limits how fast a copy is read, over its configuration; `None` takes that back.
     async fn set_copy_limits(
         &self,
         actor: &Actor,
@@ -125,6 +125,7 @@ pub trait VolumesPort: Send + Sync {
         copy: &str,
         limits: Option<Limits>,
     ) -> Result<CopyLimits, Problem>;
+    /// Sets a tombstone: the owner deleted this file, it is never brought back.
     async fn mark_deleted(&self, actor: &Actor, volume: &str, path_hex: &str) -> Result<(), Problem>;
 }
 

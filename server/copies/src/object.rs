@@ -7,6 +7,7 @@
 
 use std::io::{self, Read};
 use std::ops::{ControlFlow, RangeInclusive};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -107,6 +108,8 @@ pub(crate) struct Inner {
     health: Health,
     /// When the store as a whole was last seen.
     seen: Mutex<Option<Instant>>,
+    /// It does not know conditions on writing: asking each time would double every request.
+    pub(crate) no_conditions: AtomicBool,
 }
 
 /// For so long a store that was seen is believed to be there: that a file is missing from it says nothing of the whole.
@@ -126,8 +129,18 @@ impl ObjectCopy {
         let turns = Arc::new(Semaphore::new(limits.at_once));
         let health = Health::new(limits.failures, limits.rest);
         let name = name.to_owned();
-        let inner =
-            Inner { runtime, name, place, dialect, operators, limits, turns, health, seen: Mutex::new(None) };
+        let inner = Inner {
+            runtime,
+            name,
+            place,
+            dialect,
+            operators,
+            limits,
+            turns,
+            health,
+            seen: Mutex::new(None),
+            no_conditions: AtomicBool::new(false),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 }

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use opendal::options::WriteOptions;
 use opendal::{Buffer, Operator, Writer};
@@ -24,9 +24,6 @@ const PART: u64 = 8 << 20;
 const MOST_PARTS: u64 = 9_000;
 /// WebDAV has no parts: such a file would have to lie in memory whole.
 const LARGEST_WEBDAV: u64 = 64 << 20;
-
-/// Stores that do not know conditions on writing exist; asking each time would double every request.
-static NO_CONDITIONS: AtomicBool = AtomicBool::new(false);
 
 impl Store for ObjectCopy {
     fn look(&self, path: &FilePath) -> Result<Option<Stored>, WriteFault> {
@@ -143,7 +140,7 @@ impl ObjectUpload {
             (DIGEST_KEY.to_owned(), self.object.digest.to_string()),
             (MTIME_KEY.to_owned(), self.object.mtime_ns.to_string()),
         ]));
-        if conditions && !NO_CONDITIONS.load(Ordering::Relaxed) {
+        if conditions && !self.inner.no_conditions.load(Ordering::Relaxed) {
             match &self.over {
                 None => options.if_not_exists = true,
                 Some(Some(version)) => options.if_match = Some(version.clone()),
@@ -192,7 +189,7 @@ impl ObjectUpload {
         let putting = async move {
             match operator.write_options(&key, bytes.clone(), with).await {
                 Err(error) if conditional && Trouble::is_unknown_condition(&error, inner.dialect) => {
-                    NO_CONDITIONS.store(true, Ordering::Relaxed);
+                    inner.no_conditions.store(true, Ordering::Relaxed);
                     operator.write_options(&key, bytes, without).await
                 }
                 done => done,

@@ -26,9 +26,11 @@ pub struct Args {}
 
 pub async fn run(core: Core, _: Args) -> Result<ExitCode, CliError> {
     let listener = bind(&core).await?;
-    for missing in core.config.what_is_missing() {
-        tracing::warn!("{missing}");
-    }
+    // A folder that hangs must not keep the status page from its readers.
+    let config = core.config.clone();
+    drop(tokio::task::spawn_blocking(move || {
+        config.what_is_missing().iter().for_each(|missing| tracing::warn!("{missing}"));
+    }));
     if core.config.mail.is_some() {
         tracing::warn!("[mail] is configured, but this version of Salvor does not send mail yet");
     }

@@ -68,16 +68,20 @@ fn s3(keys: &mut Keys<'_>) -> Result<S3Place, ConfigError> {
         }
     };
     let credentials = match keys.optional("credentials")?.as_deref() {
-        None | Some("keys") => S3Credentials::Keys {
-            access_key_id: keys.secret_or("access_key_id", "AWS_ACCESS_KEY_ID")?,
-            secret_access_key: keys.secret_or("secret_access_key", "AWS_SECRET_ACCESS_KEY")?,
-            session_token: match keys.secret("session_token")? {
-                None if keys.variables.contains_key("AWS_SESSION_TOKEN") => {
-                    Some(keys.variable("AWS_SESSION_TOKEN".to_owned()))
-                }
-                token => token,
-            },
-        },
+        None | Some("keys") => {
+            let access_key_id = keys.secret_or("access_key_id", "AWS_ACCESS_KEY_ID")?;
+            // The environment's token belongs to the environment's key, not to one of the copy's own.
+            let own = !matches!(&access_key_id, Secret::Variable { name, .. } if name == "AWS_ACCESS_KEY_ID");
+            let has_token = keys.variables.get("AWS_SESSION_TOKEN").is_some_and(|token| !token.is_empty());
+            S3Credentials::Keys {
+                access_key_id,
+                secret_access_key: keys.secret_or("secret_access_key", "AWS_SECRET_ACCESS_KEY")?,
+                session_token: match keys.secret("session_token")? {
+                    None if has_token && !own => Some(keys.variable("AWS_SESSION_TOKEN".to_owned())),
+                    token => token,
+                },
+            }
+        }
         Some("machine") => S3Credentials::Machine,
         Some("none") => S3Credentials::Anonymous,
         Some(other) => {

@@ -98,7 +98,7 @@ async fn readiness_into(page: &mut Page, core: &Core) -> Answer<()> {
     page.family(
         "salvor_rto_seconds",
         "gauge",
-        "Time to bring everything back, the least and the most likely.",
+        "Time to bring everything back: its lower and its upper bound.",
     );
     for view in ready() {
         let Some(range) = view.rto.range else { continue };

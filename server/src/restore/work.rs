@@ -8,8 +8,10 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use chrono::TimeDelta;
+use futures_util::future::join_all;
 use salvor_domain::account::Actor;
 use salvor_domain::event::EventKind;
 use salvor_domain::ids::{JobId, WorkerId};
@@ -109,6 +111,9 @@ impl Shared {
     }
 }
 
+/// How long a copy may take to be opened: a large restic repository reads its index.
+const OPENING: Duration = Duration::from_secs(60);
+
 /// Opens a folder on a thread for blocking work: one that hangs holds up nobody else.
 pub async fn open_folder(path: &Path) -> Result<Arc<Root>, String> {
     let path = path.to_owned();
@@ -201,24 +206,31 @@ impl Work {
         &self,
         wanted: impl Fn(&Copy) -> bool + Send,
     ) -> (Vec<(usize, SourceHandle)>, Vec<String>) {
+        let copies = self.place.copies.iter().enumerate().filter(|(_, copy)| wanted(copy));
+        // All at once, so that one that hangs is waited for beside the others and not before them.
+        let openings = copies.map(|(index, copy)| async move {
+            let opened = tokio::time::timeout(OPENING, self.open_source(copy)).await;
+            let silent = || Err(format!("it has not answered for {} s", OPENING.as_secs()));
+            (index, copy, opened.unwrap_or_else(|_| silent()))
+        });
         let mut sources = Vec::new();
         let mut away = Vec::new();
-        for (index, copy) in self.place.copies.iter().enumerate().filter(|(_, copy)| wanted(copy)) {
-            let opened = match self.confirmed(copy).await {
-                Ok(()) => self.core.copies.open(&self.place.config.name, &copy.config).await,
-                Err(why) => Err(SourceFault::Gone(why)),
-            };
+        for (index, copy, opened) in join_all(openings.collect::<Vec<_>>()).await {
             match opened {
-                Ok(source) => {
-                    sources.push((index, self.handle(&copy.config, source)));
-                }
-                Err(SourceFault::Gone(why)) => {
-                    away.push(format!("the copy \"{}\" is out of reach: {why}", copy.config.name));
-                }
+                Ok(source) => sources.push((index, self.handle(&copy.config, source))),
                 Err(why) => away.push(format!("the copy \"{}\" is out of reach: {why}", copy.config.name)),
             }
         }
         (sources, away)
+    }
+
+    async fn open_source(&self, copy: &Copy) -> Result<Arc<dyn Source>, String> {
+        self.confirmed(copy).await?;
+        let opened = self.core.copies.open(&self.place.config.name, &copy.config).await;
+        opened.map_err(|fault| match fault {
+            SourceFault::Gone(why) => why,
+            other => other.to_string(),
+        })
     }
 
     /// The copy with what all who read it in this process share.

@@ -12,6 +12,7 @@ mod support;
 
 mod accounts;
 mod adopt;
+mod copies;
 mod crash;
 mod drill;
 mod e2fsck;

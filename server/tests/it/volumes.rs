@@ -79,6 +79,9 @@ on_both_engines! {
         catalogued(app, b"anna/a.jpg", 0b11).await;
         catalogued(app, b"anna/b.jpg", 0b10).await;
         found(app, b"anna/b.jpg", FindingKind::Missing).await;
+        // A copy that is said to hold files and is empty would pass for one that is not mounted.
+        app.write("copies/local/anna/a.jpg", b"0123456789");
+        app.write("copies/offsite/anna/a.jpg", b"0123456789");
         let view = ok(app, &viewer, "/api/v1/volumes/uploads").await;
         assert_eq!((text(&view["mode"]), text(&view["reason"])), ("normal", "first seen"));
         assert_eq!((&view["files"], &view["bytes"]), (&json!(2), &json!(20)));
@@ -90,7 +93,7 @@ on_both_engines! {
         assert_eq!(copies, [("local", 1, false), ("offsite", 2, false)]);
         assert_eq!(ok(app, &viewer, "/api/v1/volumes").await, json!([view]));
 
-        std::fs::remove_dir(app.path("copies/local")).unwrap();
+        std::fs::remove_dir_all(app.path("copies/local")).unwrap();
         let view = ok(app, &viewer, "/api/v1/volumes/uploads").await;
         assert_eq!(view["copies"][0]["unreachable"], true);
         assert_eq!(view["unreachable"], false);

@@ -168,7 +168,9 @@ fn copy_row(copy: &CopyView, files: u64) -> impl IntoView + use<> {
             </td>
             <td data-label="Rate">{rate}</td>
             <td data-label="Limit">
-                {copy.limit.limits.to_string()} " " <span class="muted">{copy.limit.basis.clone()}</span>
+                <span>
+                    {copy.limit.limits.to_string()} " " <span class="muted">{copy.limit.basis.clone()}</span>
+                </span>
             </td>
         </tr>
     }
