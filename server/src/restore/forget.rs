@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use crate::core::Core;
 use crate::error::Result;
-use crate::restore::store::prune;
+use crate::restore::store::{orphans, prune};
 
 /// How long items that are done are kept, of jobs of few files.
 const ITEMS_KEPT: TimeDelta = TimeDelta::days(30);
@@ -23,5 +23,8 @@ pub async fn forget(core: &Core) -> Result<()> {
         prune::forget_items(&mut tx, before, SEGMENTS).await?;
         tx.commit().await?;
     }
+    let mut tx = core.db.begin().await?;
+    orphans::forget_old(&mut tx, before).await?;
+    tx.commit().await?;
     Ok(())
 }

@@ -177,8 +177,12 @@ async fn move_up(tx: &mut Tx, job: &Job, wanted: Wanted<'_>, rank: i64) -> Resul
     files.dedup();
     let mut by_copy: Vec<(Option<u8>, Vec<Item>)> = Vec::new();
     let mut moved = 0;
+    let holding = moves::holding(tx, job.id, rank, &files).await?;
+    if holding.is_empty() && patterns.is_empty() {
+        return Ok(0);
+    }
     for segment in moves::open(tx, job.id, rank).await? {
-        let mut paths = files.clone();
+        let mut paths = if holding.contains(&segment.id) { files.clone() } else { Vec::new() };
         for pattern in &patterns {
             let near = moves::waiting_between(tx, segment.id, &pattern.first, pattern.end.as_deref()).await?;
             paths.extend(near.into_iter().filter(|path| pattern.glob.matches(path.as_bytes())));

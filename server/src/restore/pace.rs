@@ -15,7 +15,7 @@ use salvor_domain::ids::JobId;
 use salvor_domain::job::JobReport;
 use salvor_domain::limits::{JobLimits, Limits};
 use salvor_domain::timetable::InForce;
-use salvor_engine::{LatencyProbe, RateLimit};
+use salvor_engine::{LatencyProbe, RateLimit, Root};
 
 use crate::core::Core;
 use crate::error::{Error, Result};
@@ -23,11 +23,13 @@ use crate::events;
 use crate::restore::report::report;
 use crate::restore::service::{allowed, no_such_job};
 use crate::restore::store::{self, Job, segments};
-use crate::restore::work::{Place, open_folder};
+use crate::restore::work::Place;
 use crate::volumes::store as volumes;
 
 /// How often a volume's answer is timed while a gentle job is at it.
 const TIMED_EVERY: Duration = Duration::from_millis(500);
+/// No answer within this is none.
+const PROBE_PATIENCE: Duration = Duration::from_secs(2);
 /// A volume that could not be timed is asked again after this long.
 const PROBED_AGAIN: Duration = Duration::from_secs(30);
 
@@ -122,13 +124,18 @@ impl Paces {
             timed.next = Some(Instant::now() + PROBED_AGAIN);
             (timed.gentle, timed.probe.take())
         };
-        let root = if probe.is_none() { open_folder(&place.config.path).await.ok() } else { None };
+        let path = place.config.path.clone();
         let read = move || {
-            let mut probe = probe.or_else(|| LatencyProbe::open(&*root?).ok())?;
+            let mut probe = match probe {
+                Some(probe) => probe,
+                None => LatencyProbe::open(&Root::open(&path).ok()?).ok()?,
+            };
             let took = probe.read().ok()?;
             Some((probe, took))
         };
-        let read = tokio::task::spawn_blocking(read).await.ok().flatten();
+        // Whoever asks also keeps leases: it must not wait for a disk that does not answer.
+        let reading = tokio::time::timeout(PROBE_PATIENCE, tokio::task::spawn_blocking(read));
+        let read = reading.await.ok().and_then(Result::ok).flatten();
         let gentle = gentle.after(read.as_ref().map(|(_, took)| took.as_secs_f64() * 1e3));
         let next = Instant::now() + if read.is_some() { TIMED_EVERY } else { PROBED_AGAIN };
         let probe = read.map(|(probe, _)| probe);

@@ -16,6 +16,8 @@ use crate::core::Core;
 use crate::database::Tx;
 use crate::events;
 use crate::restore::store::{self, Job};
+use crate::restore::worker;
+use crate::volumes::store as volumes;
 
 /// Lets the jobs whose next try is due go on where they were, all or one alone. They may be stuck again in a moment.
 pub async fn revive(core: &Core, only: Option<JobId>) -> sqlx::Result<()> {
@@ -24,10 +26,14 @@ pub async fn revive(core: &Core, only: Option<JobId>) -> sqlx::Result<()> {
     let due = store::due(&mut core.db.read().await?, now, only).await?;
     for id in due {
         let mut tx = core.db.begin().await?;
+        let Some(job) = store::job(&mut tx, id).await? else { continue };
+        volumes::hold(&mut tx, job.volume_id).await?;
         let Some(job) = store::lock(&mut tx, id).await? else { continue };
         // Another process was first, or a person.
         let Ok(state) = job.state.clone().try_again(now) else { continue };
-        store::save(&mut tx, &job.moved(state, now)).await?;
+        // Another worker may have done its last segment meanwhile: then nobody else would come to end it.
+        let job = worker::finish_if_done(&mut tx, job.moved(state, now), now).await?;
+        store::save(&mut tx, &job).await?;
         tx.commit().await?;
     }
     Ok(())

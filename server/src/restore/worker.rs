@@ -416,11 +416,10 @@ async fn give_back(work: &Work, halt: Halt) -> sqlx::Result<()> {
     let now = work.core.clock.now();
     let mut tx = work.core.db.begin().await?;
     let Some(job) = store::lock(&mut tx, work.job.id).await? else { return Ok(()) };
-    if let Some(segment) = segments::lock(&mut tx, work.segment.id).await?
-        && let Ok(released) = segment.state.release(work.worker)
-    {
-        segments::save_state(&mut tx, segment.id, released).await?;
-    }
+    let Some(segment) = segments::lock(&mut tx, work.segment.id).await? else { return Ok(()) };
+    // Another one has it now: what stands against the job, if anything does, is for that one to meet.
+    let Ok(released) = segment.state.release(work.worker) else { return Ok(()) };
+    segments::save_state(&mut tx, segment.id, released).await?;
     match halt {
         Halt::Stuck(reason) => revival::stick(&mut tx, job, &reason, now).await?,
         Halt::Pause(reason) => pause(&mut tx, job, &reason, now).await?,

@@ -184,15 +184,16 @@ pub async fn set_state(
     }
 }
 
-/// The bytes of these files were read and match: they are present. A tombstone stays one.
+/// The bytes of these files were read and match: they are present. A tombstone stays one, and is not counted in the answer.
 pub async fn verified(
     tx: &mut Tx,
     volume_id: i64,
     paths: &[FilePath],
     at: DateTime<Utc>,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<u64> {
+    let mut present = 0;
     for paths in paths.chunks(CHUNK) {
-        build!(&mut *tx, |query, connection| {
+        present += build!(&mut *tx, |query, connection| {
             query.push("UPDATE files SET state = ").push_bind(code(FileState::Present));
             query.push(", verified_at = ").push_bind(at.timestamp());
             query.push(" WHERE volume_id = ").push_bind(volume_id);
@@ -201,10 +202,10 @@ pub async fn verified(
             for path in paths {
                 list.push_bind(path.as_bytes());
             }
-            query.push(")").build().execute(connection).await.map(drop)
+            query.push(")").build().execute(connection).await.map(|done| done.rows_affected())
         })?;
     }
-    Ok(())
+    Ok(present)
 }
 
 /// The copy with this bit is now known to hold these files, or not to.

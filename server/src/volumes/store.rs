@@ -157,6 +157,8 @@ pub async fn record_copy_fault(
     job_id: JobId,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
+    // As everywhere: first the volume's figures, then what is about its files.
+    tx.one_at_a_time(volume_id).await?;
     let sql = "INSERT INTO copy_faults (volume_id, bit, path, reason, job_id, seen_at) VALUES ($1, $2, $3, $4, $5, $6) \
                ON CONFLICT (volume_id, bit, path) \
                DO UPDATE SET reason = excluded.reason, job_id = excluded.job_id, seen_at = excluded.seen_at";

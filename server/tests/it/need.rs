@@ -11,7 +11,7 @@ use salvor::config::Config;
 use salvor::core::Core;
 use salvor::restore::{Worker, need, service};
 use salvor::tickets::follow;
-use salvor::volumes::limits;
+use salvor::volumes::{limits, service as volumes};
 use salvor_app::restore::port::NewJob;
 use salvor_app::tickets::port::TicketsPort;
 use salvor_domain::account::{Actor, Role};
@@ -110,6 +110,27 @@ async fn until_back(app: &TestApp, number: usize, within: Duration) {
 }
 
 on_both_engines! {
+    async fn a_file_deleted_while_a_restore_has_it_in_hand_stays_deleted(app: &TestApp) {
+        fill(app, 0..60);
+        run(app, protect(&[])).await;
+        lose_all(app);
+        limit(app, "local", r#"{"files_per_second":20}"#).await;
+        let id = start(app, restore()).await;
+        let working = Working::begin(&app.core);
+        // All of them lie in one segment, whose rows were read before the first was back.
+        until(app, id, |report| report.files.done > 0).await;
+        let last = (0..60).rev().find(|&number| !is_back(app, number)).unwrap();
+        let deleted = FilePath::new(name(last)).unwrap();
+        volumes::mark_deleted(&app.core, &Actor::salvor(), "uploads", &deleted).await.unwrap();
+        limit(app, "local", "{}").await;
+        let report = until(app, id, |report| report.state == "finished").await;
+        working.end().await;
+        assert_eq!((report.files.done, report.files.skipped, report.files.failed), (59, 1, 0), "{report:#?}");
+        assert!(!app.path(format!("files/{}", name(last))).exists(), "it stays deleted");
+        let kept = app.path(format!("files/.salvor/quarantine/{id}/{}", name(last)));
+        assert_eq!(std::fs::read(kept).unwrap(), name(last).as_bytes(), "and an operator finds it");
+    }
+
     async fn what_is_raised_overtakes_thousands_and_is_counted_once(app: &TestApp) {
         fill(app, 0..MANY);
         run(app, protect(&[])).await;

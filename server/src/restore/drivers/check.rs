@@ -141,6 +141,8 @@ async fn record(
     rows.iter().zip(outcomes).for_each(|(row, outcome)| verdicts.add(row, outcome));
     let (volume, now) = (work.place.volume.id, work.core.clock.now());
     let (mut tx, mut job) = work.begin().await?;
+    // Findings and files are changed by restores as well, in another order: only one of all at a time.
+    tx.one_at_a_time(volume).await?;
     findings::report(&mut tx, volume, job.id, now, &verdicts.findings).await?;
     if let (Some(first), Some(last)) = (rows.first(), rows.last()) {
         // Mostly there is none, and a million files are not to be looked up one by one for that.

@@ -185,6 +185,7 @@ impl Look {
         job.bytes.total = self.total.bytes;
         if !self.dry {
             let (volume, now) = (work.place.volume.id, work.core.clock.now());
+            tx.one_at_a_time(volume).await?;
             findings::report(&mut tx, volume, job.id, now, &findings).await?;
             figures::add_findings(&mut tx, job.id, &self.counted(&findings)).await?;
             catalogue::set_state(&mut tx, volume, &self.missing, FileState::Missing).await?;

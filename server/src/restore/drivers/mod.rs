@@ -8,6 +8,7 @@ mod adopt_verdict;
 pub mod check;
 mod check_orphans;
 pub mod check_plan;
+mod deleted;
 pub mod drill;
 pub mod drill_plan;
 pub mod protect;

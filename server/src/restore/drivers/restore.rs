@@ -2,6 +2,7 @@
 //!
 //! The engine hands out what is durable group by group, and one group is recorded while the next is on its way.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::Instant;
 
@@ -17,7 +18,7 @@ use salvor_engine::{
 };
 
 use crate::database::Tx;
-use crate::restore::drivers::reunite;
+use crate::restore::drivers::{deleted, reunite};
 use crate::restore::rates;
 use crate::restore::store::figures::SourceFigures;
 use crate::restore::store::segments::{self, Item, ItemState};
@@ -123,7 +124,10 @@ impl Segment<'_> {
     /// Restores what waits in the segment, and records each group while the next is on its way.
     async fn restore(&self) -> Result<(), Halt> {
         let work = self.work;
-        let (items, rows) = self.read().await?;
+        let (items, rows, dead) = self.read().await?;
+        if self.asked.folder.is_none() {
+            deleted::set_aside(work, &self.target, dead).await?;
+        }
         let deleted: Vec<&FilePath> = items
             .iter()
             .filter(|item| rows.binary_search_by(|row| row.path.cmp(&item.path)).is_err())
@@ -161,14 +165,14 @@ impl Segment<'_> {
         }
     }
 
-    /// What waits, and what the catalogue knows of it; what its owner deleted meanwhile is left out of the rows.
-    async fn read(&self) -> Result<(Vec<Item>, Vec<CatalogueRow>), Halt> {
+    /// What waits, what the catalogue knows of it, and what its owner deleted meanwhile.
+    async fn read(&self) -> Result<(Vec<Item>, Vec<CatalogueRow>, Vec<CatalogueRow>), Halt> {
         let mut tx = self.work.core.db.read().await?;
         let items = segments::waiting_items(&mut tx, self.work.segment.id).await?;
         let paths: Vec<FilePath> = items.iter().map(|item| item.path.clone()).collect();
-        let mut rows = catalogue::get(&mut tx, self.work.place.volume.id, &paths).await?;
-        rows.retain(|row| row.state != FileState::Tombstone);
-        Ok((items, rows))
+        let rows = catalogue::get(&mut tx, self.work.place.volume.id, &paths).await?;
+        let (dead, rows) = rows.into_iter().partition(|row| row.state == FileState::Tombstone);
+        Ok((items, rows, dead))
     }
 
     /// Records the groups as they come. When the job is to go no further the engine is told, and what it had linked by
@@ -231,7 +235,7 @@ impl Segment<'_> {
 
     async fn record(
         &self,
-        verdicts: Verdicts<'_>,
+        mut verdicts: Verdicts<'_>,
         rows: &[CatalogueRow],
         group: &Group,
         seconds: f64,
@@ -240,6 +244,10 @@ impl Segment<'_> {
         let (volume, now) = (work.place.volume.id, work.core.clock.now());
         let (mut tx, mut job) = work.begin().await?;
         let segment = work.segment.id;
+        if self.asked.folder.is_none() {
+            let dead = deleted::verified(work, &mut tx, &self.target, &verdicts.done).await?;
+            verdicts.delete(&dead);
+        }
         // Only what still lies in this segment: a file that was brought sooner meanwhile is counted there.
         let done = segments::settle(&mut tx, segment, &verdicts.done, ItemState::Done).await?;
         let kept = segments::settle(&mut tx, segment, &verdicts.kept, ItemState::Skipped).await?;
@@ -247,7 +255,6 @@ impl Segment<'_> {
         figures::add_failures(&mut tx, job.id, &verdicts.failures, now).await?;
         if self.asked.folder.is_none() {
             let done: Vec<FilePath> = verdicts.done.iter().map(|&path| path.clone()).collect();
-            catalogue::verified(&mut tx, volume, &done, now).await?;
             findings::resolve(&mut tx, volume, &done, now).await?;
             findings::report(&mut tx, volume, job.id, now, &verdicts.findings).await?;
             let changed =
@@ -269,11 +276,7 @@ impl Segment<'_> {
 
     fn judge_deleted<'r>(&self, deleted: &[&'r FilePath]) -> Verdicts<'r> {
         let mut verdicts = Verdicts::default();
-        for path in deleted {
-            verdicts.kept.push(path);
-            let note = format!("{path}: its owner deleted it meanwhile; it stays deleted");
-            verdicts.notes.push(("deleted", note));
-        }
+        deleted.iter().for_each(|path| verdicts.stays_deleted(path));
         verdicts
     }
 
@@ -381,6 +384,21 @@ fn are_away(faults: &[CopyFault]) -> bool {
 }
 
 impl<'r> Verdicts<'r> {
+    fn stays_deleted(&mut self, path: &'r FilePath) {
+        self.kept.push(path);
+        self.notes.push(("deleted", format!("{path}: its owner deleted it meanwhile; it stays deleted")));
+    }
+
+    /// These were brought back, and have a tombstone by now.
+    fn delete(&mut self, dead: &HashSet<FilePath>) {
+        if !dead.is_empty() {
+            let (gone, done) =
+                std::mem::take(&mut self.done).into_iter().partition(|path| dead.contains(*path));
+            self.done = done;
+            Vec::into_iter(gone).for_each(|path: &FilePath| self.stays_deleted(path));
+        }
+    }
+
     fn fail(&mut self, path: &'r FilePath, reason: String) {
         self.failed.push(path);
         self.failures.push((path.clone(), reason));

@@ -278,7 +278,7 @@ impl<'a> Planning<'a> {
         let lost = Ready {
             bytes: self.lost.iter().map(|item| item.size).sum(),
             items: self.lost.clone(),
-            rank: i64::MAX / 2,
+            rank: job.ticket.map_or(i64::MAX / 2, |_| Rank::TICKET),
             source_bit: None,
         };
         let id = segments::insert(tx, job.id, &lost.segment(Some(now))).await?;

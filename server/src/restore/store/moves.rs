@@ -3,6 +3,8 @@
 //! Invariant: whoever moves items holds the job's row, as does whoever settles them; so an item is settled in the segment
 //! that it lies in, and nowhere else, and is counted once.
 
+use std::collections::HashSet;
+
 use salvor_domain::ids::JobId;
 use salvor_domain::path::FilePath;
 
@@ -17,11 +19,32 @@ pub async fn open(tx: &mut Tx, job: JobId, rank: i64) -> sqlx::Result<Vec<Segmen
     fetch_all!(tx, SegmentRow, sql, job.to_string(), rank)?.into_iter().map(Segment::try_from).collect()
 }
 
+/// Which of these segments hold any of `paths` that still wait: one question instead of one for each segment.
+pub async fn holding(tx: &mut Tx, job: JobId, rank: i64, paths: &[FilePath]) -> sqlx::Result<HashSet<i64>> {
+    let job = job.to_string();
+    let mut found = HashSet::new();
+    for paths in paths.chunks(CHUNK) {
+        let rows = build!(&mut *tx, |query, connection| {
+            query.push("SELECT DISTINCT segment_id FROM items WHERE segment_id IN (SELECT id FROM segments WHERE job_id = ");
+            query.push_bind(&job).push(" AND kind = 'work' AND state <> 'done' AND rank > ").push_bind(rank);
+            query.push(") AND state = ").push_bind(ItemState::Waiting.code()).push(" AND path IN (");
+            let mut list = query.separated(", ");
+            for path in paths {
+                list.push_bind(path.as_bytes());
+            }
+            query.push(")").build_query_as::<(i64,)>().fetch_all(connection).await
+        })?;
+        found.extend(rows.into_iter().map(|(id,)| id));
+    }
+    Ok(found)
+}
+
 /// The last of the segments that wait in a copy's lane: those whose turn comes latest, at most `limit`.
 pub async fn last_in_lane(tx: &mut Tx, volume_id: i64, bit: u8, limit: i64) -> sqlx::Result<Vec<Segment>> {
     let sql = "SELECT segments.* FROM jobs JOIN segments ON segments.job_id = jobs.id \
                WHERE jobs.volume_id = $1 AND jobs.state = 'running' AND segments.kind = 'work' \
                AND segments.state = 'waiting' AND segments.source_bit = $2 AND segments.rank >= 0 \
+               AND segments.files > 0 AND jobs.kind = 'restore' \
                ORDER BY segments.rank DESC, segments.id DESC LIMIT $3";
     let rows = fetch_all!(tx, SegmentRow, sql, volume_id, i64::from(bit), limit)?;
     rows.into_iter().map(Segment::try_from).collect()
@@ -65,6 +88,9 @@ pub async fn take_out(tx: &mut Tx, segment: i64, paths: &[FilePath]) -> sqlx::Re
         for (path, size, corrupt) in rows {
             taken.push(Item { path: stored_path("items", segment, path)?, size: from_sql(size), corrupt });
         }
+    }
+    if taken.is_empty() {
+        return Ok(taken);
     }
     taken.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     let bytes: u64 = taken.iter().map(|item| item.size).sum();

@@ -1,5 +1,6 @@
 //! The table `orphans`: the nameless files that a job gives their places back, beside the items that they are for.
 
+use chrono::{DateTime, Utc};
 use salvor_domain::ids::JobId;
 use salvor_domain::path::FilePath;
 use salvor_engine::{Stamp, Taken};
@@ -74,6 +75,12 @@ pub async fn forget(tx: &mut Tx, job: JobId, paths: &[&FilePath]) -> sqlx::Resul
         })?;
     }
     Ok(())
+}
+
+/// Forgets those of jobs that ended before this: nobody retries them any more.
+pub async fn forget_old(tx: &mut Tx, before: DateTime<Utc>) -> sqlx::Result<u64> {
+    let sql = "DELETE FROM orphans WHERE job_id IN (SELECT id FROM jobs WHERE finished_at < $1)";
+    execute!(tx, sql, before)
 }
 
 /// Forgets all of a job: what an earlier plan took, or what is over.

@@ -5,6 +5,7 @@
 //! when they are old.
 
 use chrono::{DateTime, Utc};
+use salvor_domain::job::JobKind;
 
 use super::Job;
 use crate::database::{Tx, execute, scalar};
@@ -14,7 +15,8 @@ const MANY_FILES: u64 = 5_000;
 
 /// Whether a job forgets items as it goes.
 pub fn forgets(job: &Job) -> bool {
-    job.ticket.is_none() && job.files.total > MANY_FILES
+    // What a drill found is counted at its end, from its items.
+    job.kind() != JobKind::Drill && job.ticket.is_none() && job.files.total > MANY_FILES
 }
 
 /// Forgets the items of a segment that are done, if its job is one of many files.

@@ -12,6 +12,7 @@ use salvor_engine::{
 };
 
 use super::folders;
+use crate::restore::drivers::deleted;
 use crate::restore::store::figures::{self, SourceFigures};
 use crate::restore::store::orphans::{self, OrphanFor};
 use crate::restore::store::segments::{self, Item, ItemState};
@@ -130,10 +131,14 @@ impl Moves<'_> {
         seconds: f64,
     ) -> Result<(), Halt> {
         let work = self.work;
-        let verdicts = self.judge(batch, rows, items, report);
+        let mut verdicts = self.judge(batch, rows, items, report);
         let (volume, now, segment) = (work.place.volume.id, work.core.clock.now(), work.segment.id);
         let failed: Vec<&FilePath> = verdicts.failures.iter().map(|(path, _)| path).collect();
         let (mut tx, mut job) = work.begin().await?;
+        let dead = deleted::verified(work, &mut tx, self.volume, &verdicts.done).await?;
+        let (gone, done): (Vec<_>, _) = verdicts.done.into_iter().partition(|path| dead.contains(*path));
+        verdicts.done = done;
+        verdicts.kept.extend(gone);
         // Only what still lies in this segment: a file that was brought sooner meanwhile is counted there.
         let settled = segments::settle(&mut tx, segment, &verdicts.done, ItemState::Done).await?;
         let kept = segments::settle(&mut tx, segment, &verdicts.kept, ItemState::Skipped).await?;
@@ -151,7 +156,6 @@ impl Moves<'_> {
             }
         }
         let done: Vec<FilePath> = verdicts.done.iter().map(|&path| path.clone()).collect();
-        catalogue::verified(&mut tx, volume, &done, now).await?;
         findings::resolve(&mut tx, volume, &done, now).await?;
         findings::resolve(&mut tx, volume, &verdicts.found, now).await?;
         findings::report(&mut tx, volume, job.id, now, &verdicts.newer).await?;
