@@ -137,7 +137,7 @@ async fn answer(State(front): State<Arc<Front>>, request: Request<Body>) -> Resp
         Some(Fault::Flip) => {
             let mut bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap().to_vec();
             let middle = bytes.len() / 2;
-            bytes[middle] ^= 0x10;
+            bytes.get_mut(middle).into_iter().for_each(|byte| *byte ^= 0x10);
             Body::from(bytes)
         }
         _ => body,
