@@ -79,7 +79,8 @@ on_both_engines! {
         catalogued(app, b"anna/a.jpg", 0b11).await;
         catalogued(app, b"anna/b.jpg", 0b10).await;
         found(app, b"anna/b.jpg", FindingKind::Missing).await;
-        // A copy that is said to hold files and is empty would pass for one that is not mounted.
+        // A place that is said to hold files and is empty would pass for one that is not mounted.
+        app.write("files/anna/a.jpg", b"0123456789");
         app.write("copies/local/anna/a.jpg", b"0123456789");
         app.write("copies/offsite/anna/a.jpg", b"0123456789");
         let view = ok(app, &viewer, "/api/v1/volumes/uploads").await;
