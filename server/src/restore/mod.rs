@@ -4,6 +4,7 @@
 //! [`revival`] lets a job that was stuck go on, [`report`] says how it is. [`planner`] is the merge of volume and catalogue that all plans share. What a file is and
 //! which copies hold it is the business of `volumes`.
 
+mod admission;
 pub mod drivers;
 pub mod estimate;
 pub mod forget;

@@ -16,8 +16,9 @@ use crate::core::Core;
 use crate::database::Tx;
 use crate::error::{Error, Result};
 use crate::events;
+use crate::restore::admission::check_glob;
 use crate::restore::report::report;
-use crate::restore::service::{allowed, check_glob, no_such_job};
+use crate::restore::service::{allowed, no_such_job};
 use crate::restore::store::segments::{self, Item, ItemState, NewSegment, SegmentKind};
 use crate::restore::store::{self, Job, moves};
 
