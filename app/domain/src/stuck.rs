@@ -6,6 +6,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::units;
+
 /// From getting stuck to the first try.
 pub const FIRST_WAIT: TimeDelta = TimeDelta::seconds(5);
 /// Between two later tries, at the most.
@@ -55,9 +57,13 @@ pub fn is_due(tries_again_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     tries_again_at <= now || tries_again_at - now > LONGEST_WAIT
 }
 
-/// Reasons have figures in them (bytes free) which differ with every try.
+/// Reasons have figures in them (bytes free) which differ with every try, and so do their units.
 fn same_cause(one: &str, other: &str) -> bool {
-    let words = |text: &str| text.chars().filter(|c| !c.is_ascii_digit() && *c != '.').collect::<String>();
+    let is_figure = |word: &str| word.chars().all(|c| c.is_ascii_digit() || c == '.' || c == ',');
+    let words = |text: &str| {
+        let kept = text.split_whitespace().filter(|word| !is_figure(word) && !units::BYTES.contains(word));
+        kept.map(str::to_owned).collect::<Vec<_>>()
+    };
     words(one) == words(other)
 }
 
@@ -77,7 +83,7 @@ mod tests {
         let at = DateTime::UNIX_EPOCH;
         let (stuck, news) = Stuck::now(None, "/srv is full: 3 B free of 10.2 MB", at);
         assert!(news && stuck.tries == 0);
-        let (stuck, news) = Stuck::now(Some(stuck), "/srv is full: 4096 B free of 10.2 MB", at + FIRST_WAIT);
+        let (stuck, news) = Stuck::now(Some(stuck), "/srv is full: 1.0 kB free of 10.2 MB", at + FIRST_WAIT);
         assert!(!news && stuck.tries == 1 && stuck.since == at);
         let (stuck, news) = Stuck::now(Some(stuck), "/srv is mounted read-only", at);
         assert!(news && stuck.tries == 2);

@@ -57,20 +57,22 @@ impl fmt::Display for Bandwidth {
     }
 }
 
+/// The units of sizes for people, each a thousand of the one before.
+pub const BYTES: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
+
 /// `1.3 GB`: decimal units, as disks and links are sold.
 pub fn bytes(count: u64) -> String {
-    const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
     let mut value = count as f64;
     let mut unit = 0;
     // 999.95 would print as 1000.0 of the smaller unit.
-    while value >= 999.95 && unit + 1 < UNITS.len() {
+    while value >= 999.95 && unit + 1 < BYTES.len() {
         value /= 1000.0;
         unit += 1;
     }
     match unit {
         0 => format!("{count} B"),
-        _ if value < 9.995 => format!("{value:.2} {}", UNITS[unit]),
-        _ => format!("{value:.1} {}", UNITS[unit]),
+        _ if value < 9.995 => format!("{value:.2} {}", BYTES[unit]),
+        _ => format!("{value:.1} {}", BYTES[unit]),
     }
 }
 
