@@ -98,19 +98,20 @@ impl Tree {
         self.folder.join(name)
     }
 
-    /// Writes files below `volume` whose bytes repeat nowhere, 250 in a folder, under names of 40 bytes.
+    /// Writes files below `volume` whose bytes repeat nowhere, under [`name_of`] their numbers.
     pub fn fill(&self, files: u64, bytes: u64) -> Outcome<()> {
         eprintln!("  writing {files} files of {bytes} bytes below {}", self.folder.display());
         let mut content = blake3::Hasher::new().finalize_xof();
         let mut room = vec![0; usize::try_from(bytes)?];
-        let mut folder = PathBuf::new();
         for number in 0..files {
-            if number % 250 == 0 {
-                folder = self.at("volume").join(format!("site{:05}/pictures", number / 250));
-                std::fs::create_dir_all(&folder)?;
+            let path = self.at("volume").join(name_of(number));
+            if number % IN_A_FOLDER == 0
+                && let Some(folder) = path.parent()
+            {
+                std::fs::create_dir_all(folder)?;
             }
             content.fill(&mut room);
-            std::fs::write(folder.join(format!("image-{number:011}.jpg")), &room)?;
+            std::fs::write(path, &room)?;
         }
         Ok(())
     }
@@ -137,6 +138,11 @@ impl Tree {
                 false => std::fs::remove_file(entry.path())?,
             }
         }
+        self.sync()
+    }
+
+    /// Nothing is left to be written.
+    pub fn sync(&self) -> Outcome<()> {
         self.run(&format!("sync -f {}", quoted(&self.folder.display().to_string()))).map(drop)
     }
 
@@ -152,6 +158,13 @@ impl Tree {
             Err(format!("{status}: {command}").into())
         }
     }
+}
+
+const IN_A_FOLDER: u64 = 250;
+
+/// Where the volume's file of this number lies: 40 bytes.
+pub fn name_of(number: u64) -> String {
+    format!("site{:05}/pictures/image-{number:011}.jpg", number / IN_A_FOLDER)
 }
 
 /// A program without input whose environment has nothing of Salvor's but its silence.

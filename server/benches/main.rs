@@ -11,6 +11,7 @@ mod place;
 mod plot;
 mod proxy;
 mod restore;
+mod reunite;
 mod settings;
 mod table;
 
@@ -25,8 +26,13 @@ use table::{Figure, Report};
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 type Bench = fn(&Settings) -> Outcome<Report>;
-const BENCHES: [(&str, Bench); 4] =
-    [("restore", restore::run), ("check", check::run), ("link", link::run), ("growth", growth::run)];
+const BENCHES: [(&str, Bench); 5] = [
+    ("restore", restore::run),
+    ("reunite", reunite::run),
+    ("check", check::run),
+    ("link", link::run),
+    ("growth", growth::run),
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use crate::table::{Figure, Goal};
 
-const WIDTH: f64 = 760.0;
+const WIDTH: f64 = 820.0;
 const LABELS: f64 = 330.0;
-const VALUES: f64 = 190.0;
+const VALUES: f64 = 250.0;
 const ROW: f64 = 26.0;
 const TOP: f64 = 34.0;
 /// Bars end here; a longer one says so by its value.
