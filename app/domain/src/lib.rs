@@ -8,6 +8,7 @@
 //! new one, or a [`Refused`] that says why not.
 
 pub mod account;
+pub mod cost;
 pub mod digest;
 pub mod event;
 pub mod finding;
@@ -17,7 +18,6 @@ pub mod ids;
 pub mod incident;
 pub mod job;
 pub mod limits;
-pub mod pace;
 pub mod path;
 pub mod progress;
 pub mod readiness;

@@ -3,7 +3,7 @@
 //! An estimate is a range with a basis, or it is absent: never a number without data (promise I10). Time in pauses does
 //! not count; the caller gives samples in *active* seconds.
 
-use crate::pace::{self, Observation};
+use crate::cost::{self, Observation};
 
 /// Files and bytes moved by an active second of a job.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -93,7 +93,7 @@ pub fn eta(samples: &[Sample], left: Amount, now: f64) -> Option<EtaRange> {
     }
     let half = (observed * HALF_SHARE).clamp(HALF_SECONDS.0, HALF_SECONDS.1);
     let seen: Vec<Observation> = moves.iter().map(|step| step.observed(last.at, half)).collect();
-    let cost = pace::fit(&seen)?;
+    let cost = cost::fit(&seen)?;
     let (least, most) = cost.seconds(left)?;
     let reach = 1.0 - (observed / most.max(0.001)).min(1.0);
     let doubt = (0.08 + 0.17 * reach + unrest(&moves, &cost)).min(0.9);
@@ -109,7 +109,7 @@ pub fn eta_of_lanes(lanes: &[Lane], now: f64) -> Option<EtaRange> {
     if open.is_empty() {
         return Some(EtaRange { low_seconds: 0.0, high_seconds: 1.0 });
     }
-    pace::side_by_side(open.into_iter().map(|lane| {
+    cost::side_by_side(open.into_iter().map(|lane| {
         let has_moved = !moves(&lane.samples).is_empty();
         if has_moved { eta(&lane.samples, lane.left, now) } else { lane.planned }
     }))
@@ -181,8 +181,8 @@ fn moves(samples: &[Sample]) -> Vec<Move> {
     moves
 }
 
-/// How much the pace wandered: the doubt that remains after so many stretches.
-fn unrest(moves: &[Move], cost: &pace::Cost) -> f64 {
+/// How much the cost wandered: the doubt that remains after so many stretches.
+fn unrest(moves: &[Move], cost: &cost::Cost) -> f64 {
     const STRETCHES: usize = 8;
     const FEW: f64 = 0.1;
     if moves.len() < 3 {

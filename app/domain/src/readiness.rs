@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use crate::progress::{Amount, EtaRange};
 use crate::span::Span;
 use crate::volume::Placement;
-use crate::{pace, units, words};
+use crate::{cost, units, words};
 
 words! {
     Verdict ("verdict") {
@@ -46,8 +46,8 @@ pub struct CopyFacts {
     /// Files that it gave wrongly or not at all.
     pub faults: u64,
     /// How long `held` takes, and `first`.
-    pub whole: pace::Estimate,
-    pub part: pace::Estimate,
+    pub whole: cost::Estimate,
+    pub part: cost::Estimate,
     pub last_drill: Option<DrillResult>,
 }
 
@@ -266,7 +266,7 @@ fn whole_rto(objective: Option<Span>, facts: &VolumeFacts) -> Judged {
     if let Some(blind) = used.iter().find(|copy| copy.part.range.is_none()) {
         return Judged::unknown(objective, format!("{} is {}: run a drill", blind.name, blind.part.basis));
     }
-    let Some(range) = pace::side_by_side(used.iter().map(|copy| copy.part.range)) else {
+    let Some(range) = cost::side_by_side(used.iter().map(|copy| copy.part.range)) else {
         return Judged::unknown(objective, "nothing was measured: run a drill".into());
     };
     let names: Vec<&str> = used.iter().map(|copy| copy.name.as_str()).collect();

@@ -3,11 +3,11 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use salvor_domain::account::Actor;
+use salvor_domain::cost::Measurement;
 use salvor_domain::event::Event;
 use salvor_domain::ids::JobId;
 use salvor_domain::job::{JobControl, JobKind, JobReport, JobRequest};
 use salvor_domain::limits::JobLimits;
-use salvor_domain::pace::Measurement;
 use salvor_domain::path::Glob;
 use salvor_domain::progress::Sample;
 use salvor_domain::readiness::Readiness;
@@ -140,7 +140,7 @@ impl ReadinessView {
     /// A drilled onsite copy, and an offsite one of which nothing is known.
     pub fn sample() -> Self {
         use chrono::TimeDelta;
-        use salvor_domain::pace::{Basis, Estimate};
+        use salvor_domain::cost::{Basis, Estimate};
         use salvor_domain::progress::{Amount, EtaRange};
         use salvor_domain::readiness::{CopyFacts, DrillResult, Objectives, VolumeFacts, judge};
         use salvor_domain::volume::Placement;

@@ -1,7 +1,7 @@
 //! How long parts of a plan take: what was measured of each copy, held to what its limits allow, in words.
 
+use salvor_domain::cost::{self, Ceiling, Estimate, Measurement};
 use salvor_domain::job::PlannedSource;
-use salvor_domain::pace::{self, Ceiling, Estimate, Measurement};
 use salvor_domain::progress::{Amount, EtaRange};
 use salvor_domain::timetable::InForce;
 
@@ -27,7 +27,7 @@ pub fn of_copy(
     amount: Amount,
     measured: &[Measurement],
 ) -> Estimate {
-    pace::estimate(amount, measured, ceiling(core, copy, row), core.clock.now())
+    cost::estimate(amount, measured, ceiling(core, copy, row), core.clock.now())
 }
 
 /// A copy's part of a plan.
@@ -40,6 +40,6 @@ pub fn planned(core: &Core, copy: &Copy, amount: Amount, measured: &[Measurement
 pub fn whole(sources: &[PlannedSource]) -> Option<EtaRange> {
     match sources {
         [] => None,
-        sources => pace::side_by_side(sources.iter().map(|source| source.estimate)),
+        sources => cost::side_by_side(sources.iter().map(|source| source.estimate)),
     }
 }

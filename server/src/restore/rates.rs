@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use salvor_domain::pace::{self, Basis, Measurement};
+use salvor_domain::cost::{self, Basis, Measurement};
 use salvor_domain::progress::Amount;
 use salvor_domain::volume::FileState;
 use salvor_engine::{
@@ -113,7 +113,7 @@ pub async fn probe_if_stale(work: &Work, parts: &[PlannedPart<'_>]) -> Result<()
     let now = work.core.clock.now();
     let is_stale = |part: &&PlannedPart<'_>| {
         let known = measured.get(&part.bit).map_or(&[][..], Vec::as_slice);
-        part.amount.files > 0 && !pace::is_fresh(known, now, STALE)
+        part.amount.files > 0 && !cost::is_fresh(known, now, STALE)
     };
     for part in parts.iter().filter(is_stale).take(MOST_PROBES) {
         probe(work, part).await?;

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use salvor_domain::cost::Measurement;
 use salvor_domain::ids::JobId;
-use salvor_domain::pace::Measurement;
 use salvor_domain::readiness::DrillResult;
 
 use super::store::bit_of;

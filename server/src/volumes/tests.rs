@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use salvor_app::volumes::port::FindingsFilter;
+use salvor_domain::cost::{Basis, Measurement};
 use salvor_domain::digest::Digest;
 use salvor_domain::finding::{FindingKind, FindingState};
 use salvor_domain::ids::JobId;
-use salvor_domain::pace::{Basis, Measurement};
 use salvor_domain::path::FilePath;
 use salvor_domain::progress::Amount;
 use salvor_domain::volume::{FileState, ModeState};

@@ -7,8 +7,8 @@ fn now() -> DateTime<Utc> {
     DateTime::from_timestamp(1_700_000_000, 0).unwrap()
 }
 
-fn range(low_seconds: f64, high_seconds: f64) -> pace::Estimate {
-    pace::Estimate {
+fn range(low_seconds: f64, high_seconds: f64) -> cost::Estimate {
+    cost::Estimate {
         range: Some(EtaRange { low_seconds, high_seconds }),
         basis: "a drill in the last 30 days".into(),
     }
@@ -96,7 +96,7 @@ fn what_is_missed_says_why() {
 
 #[test]
 fn the_unknown_is_not_met() {
-    let blind = pace::Estimate { range: None, basis: "not measured yet".into() };
+    let blind = cost::Estimate { range: None, basis: "not measured yet".into() };
     let blind = CopyFacts { part: blind.clone(), whole: blind, ..copy("local", 1_000, 1_000, 1) };
     let blind = judged(&volume(vec![blind], 0));
     assert_eq!((blind.rto.verdict, blind.verdict), (Verdict::Unknown, Verdict::Unknown));

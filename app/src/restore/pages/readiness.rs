@@ -229,7 +229,7 @@ fn measured(rates: &[CopyRates]) -> impl IntoView + use<> {
     let charts: Vec<_> = rates
         .iter()
         .map(|copy| {
-            let rate = |m: &salvor_domain::pace::Measurement| {
+            let rate = |m: &salvor_domain::cost::Measurement| {
                 m.rate().map(|rate| RateAt { at: m.at, bytes_per_second: rate.bytes_per_second })
             };
             let rates: Vec<RateAt> = copy.measured.iter().filter_map(rate).collect();

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use salvor_domain::pace::Basis;
+use salvor_domain::cost::Basis;
 use salvor_domain::path::FilePath;
 use salvor_domain::progress::Amount;
 use salvor_domain::readiness::DrillResult;
