@@ -146,15 +146,22 @@ enum There {
     Corrupt(Stat),
 }
 
-/// Why an item ends without being in place.
+/// Why an attempt ends without the file being in place.
 enum End {
     Result(ReuniteResult),
     Write(WriteFault),
+    /// Somebody else was at it, another segment perhaps: what is there must be looked at again. With the reason, should
+    /// it come to be the last one.
+    Again(String),
 }
 
 impl End {
     fn failed(reason: impl Into<String>) -> Self {
         Self::Result(ReuniteResult::Failed { reason: reason.into() })
+    }
+
+    fn overtaken() -> Self {
+        Self::Again("someone else keeps changing this file: it was left alone".into())
     }
 }
 
@@ -162,6 +169,8 @@ impl From<ReadFault> for End {
     fn from(fault: ReadFault) -> Self {
         match fault {
             ReadFault::Stopped(_) => Self::Result(ReuniteResult::NotStarted),
+            // An orphan that gets its time and its name while it is read is changed by that.
+            ReadFault::ChangedWhileRead => Self::Again(fault.to_string()),
             other => Self::failed(other.to_string()),
         }
     }
@@ -195,6 +204,7 @@ impl Batch<'_> {
                 result
             }
             Err(End::Result(result)) => result,
+            Err(End::Again(reason)) => ReuniteResult::Failed { reason },
             Err(End::Write(fault)) => {
                 let reason = fault.reason.clone();
                 if fault.is_fatal() {
@@ -210,27 +220,39 @@ impl Batch<'_> {
             self.folders.get(item.folder).ok_or_else(|| End::failed("its folder is not there any more"))?;
         let mut by_rename = folder.movable && item.twin.is_none();
         let mut quarantined = None;
-        for _ in 0..ATTEMPTS {
-            let corrupt = match self.look(item, buffer)? {
-                There::Right => return Ok(ReuniteResult::InPlace),
-                There::Newer(size) => return Ok(ReuniteResult::NewerKept { size }),
-                There::Nothing => None,
-                There::Corrupt(stat) => Some(stat),
-            };
-            if by_rename {
-                match self.move_there(item, folder, corrupt.as_ref(), &mut quarantined, buffer)? {
-                    Moved::There => return Ok(ReuniteResult::Moved { quarantined }),
-                    Moved::LookAgain => {}
-                    // The same device mounted twice: there is no way from one to the other but a copy.
-                    Moved::OtherMount => by_rename = false,
-                }
-            } else if let Some(shared) =
-                self.copy_there(item, folder, corrupt.as_ref(), &mut quarantined, buffer)?
-            {
-                return Ok(ReuniteResult::Copied { shared, quarantined });
+        let mut attempts = 1;
+        loop {
+            match self.once(item, folder, &mut by_rename, &mut quarantined, buffer) {
+                Err(End::Again(_)) if attempts < ATTEMPTS => attempts += 1,
+                ended => return ended,
             }
         }
-        Err(End::failed("someone else keeps changing this file: it was left alone"))
+    }
+
+    fn once(
+        &self,
+        item: &ReuniteItem,
+        folder: &LostFolder,
+        by_rename: &mut bool,
+        quarantined: &mut Option<Vec<u8>>,
+        buffer: &mut Buffer,
+    ) -> Result<ReuniteResult, End> {
+        let corrupt = match self.look(item, buffer)? {
+            There::Right => return Ok(ReuniteResult::InPlace),
+            There::Newer(size) => return Ok(ReuniteResult::NewerKept { size }),
+            There::Nothing => None,
+            There::Corrupt(stat) => Some(stat),
+        };
+        if *by_rename {
+            // The same device mounted twice: there is no way from one to the other but a copy.
+            *by_rename = self.move_there(item, folder, corrupt.as_ref(), quarantined, buffer)?;
+            return match by_rename {
+                true => Ok(ReuniteResult::Moved { quarantined: quarantined.take() }),
+                false => Err(End::overtaken()),
+            };
+        }
+        let shared = self.copy_there(item, folder, corrupt.as_ref(), quarantined, buffer)?;
+        Ok(ReuniteResult::Copied { shared, quarantined: quarantined.take() })
     }
 
     /// Compares what is there with the catalogue.
@@ -259,6 +281,7 @@ impl Batch<'_> {
         })
     }
 
+    /// The orphan itself by a rename; `false` where that cannot be.
     fn move_there(
         &self,
         item: &ReuniteItem,
@@ -266,39 +289,37 @@ impl Batch<'_> {
         corrupt: Option<&Stat>,
         quarantined: &mut Option<Vec<u8>>,
         buffer: &mut Buffer,
-    ) -> Result<Moved, End> {
+    ) -> Result<bool, End> {
         let (file, stat) = self.open_orphan(item, folder)?;
         if Stamp::of(&stat) != item.stamp {
             self.read(item, &file, &stat, buffer)?;
         }
-        let source = folder.root.folder(item.orphan.parent()).map_err(|errno| self.gone(item, errno))?;
+        let source = folder.root.folder(item.orphan.parent()).map_err(|errno| gone(item, errno))?;
         let target = self.root().folder_made(item.path.parent()).map_err(|errno| self.fault(item, errno))?;
         let owner = (!folder.is_lost_and_found).then_some((target.uid, target.gid));
         dress(&file, &stat, item, owner).map_err(|errno| {
             End::failed(format!("its time and mode cannot be set: {}", write_words(errno)))
         })?;
-        if !self.make_room(item, corrupt, quarantined)? {
-            return Ok(Moved::LookAgain);
-        }
+        self.make_room(item, corrupt, quarantined)?;
         let (from, to) = (item.orphan.file_name(), item.path.file_name());
         match rename_new(&source.handle, from, &target.handle, to) {
             Ok(()) => {}
-            Err(Errno::XDEV) => return Ok(Moved::OtherMount),
-            Err(Errno::EXIST) => return Ok(Moved::LookAgain),
+            Err(Errno::XDEV) => return Ok(false),
+            Err(Errno::EXIST) => return Err(End::overtaken()),
             // A folder was removed after its handle was opened, or the orphan was.
             Err(Errno::NOENT) => {
                 folder.root.forget(item.orphan.parent());
                 self.root().forget(item.path.parent());
-                return Ok(Moved::LookAgain);
+                return Err(End::overtaken());
             }
             Err(errno) => return Err(self.fault(item, errno)),
         }
         // Someone may have put another file under the orphan's name in the last instant.
         if stat_at(&target.handle, to).is_ok_and(|moved| (moved.dev, moved.ino) == (stat.dev, stat.ino)) {
-            return Ok(Moved::There);
+            return Ok(true);
         }
         let _ = rename_new(&target.handle, to, &source.handle, from);
-        Ok(Moved::LookAgain)
+        Err(End::overtaken())
     }
 
     /// Whether the orphan's bytes are the item's, when that is not known.
@@ -317,13 +338,12 @@ impl Batch<'_> {
 
     fn open_orphan(&self, item: &ReuniteItem, folder: &LostFolder) -> Result<(File, Stat), End> {
         folder.root.open_file(&item.orphan).map_err(|fault| match fault {
-            ReadFault::NotFound => End::failed(format!("{} is not there any more", item.orphan)),
+            ReadFault::NotFound => no_orphan(item),
             other => other.into(),
         })
     }
 
-    /// A copy of the orphan, or of the path that it went to meanwhile. Gives whether the two share their room; `None`
-    /// when someone else changed the place, which must be looked at again.
+    /// A copy of the orphan, or of the path that it went to meanwhile. Gives whether the two share their room.
     fn copy_there(
         &self,
         item: &ReuniteItem,
@@ -331,9 +351,12 @@ impl Batch<'_> {
         corrupt: Option<&Stat>,
         quarantined: &mut Option<Vec<u8>>,
         buffer: &mut Buffer,
-    ) -> Result<Option<bool>, End> {
-        let (file, stat) = match (folder.root.open_file(&item.orphan), &item.twin) {
-            (Err(ReadFault::NotFound), Some(twin)) => self.root().open_file(twin)?,
+    ) -> Result<bool, End> {
+        let (file, stat) = match (self.open_orphan(item, folder), &item.twin) {
+            (Err(End::Again(_)), Some(twin)) => self.root().open_file(twin).map_err(|fault| match fault {
+                ReadFault::NotFound => no_orphan(item),
+                other => other.into(),
+            })?,
             (opened, _) => opened?,
         };
         self.read(item, &file, &stat, buffer)?;
@@ -345,12 +368,10 @@ impl Batch<'_> {
             xattrs: xattr::of(&file),
         };
         let (mut sealed, shared) = self.fill(draft, item, &file, &stat, &attrs, buffer)?;
-        if !self.make_room(item, corrupt, quarantined)? {
-            return Ok(None);
-        }
+        self.make_room(item, corrupt, quarantined)?;
         match sealed.link() {
-            Ok(()) => Ok(Some(shared)),
-            Err(fault) if fault.kind == WriteFaultKind::Exists => Ok(None),
+            Ok(()) => Ok(shared),
+            Err(fault) if fault.kind == WriteFaultKind::Exists => Err(End::overtaken()),
             Err(fault) => Err(fault.into()),
         }
     }
@@ -389,29 +410,25 @@ impl Batch<'_> {
         }
     }
 
-    /// A corrupt file in the way goes to quarantine; `false` when it is not the one that was looked at.
+    /// A corrupt file in the way goes to quarantine, provided it is the one that was looked at.
     fn make_room(
         &self,
         item: &ReuniteItem,
         corrupt: Option<&Stat>,
         quarantined: &mut Option<Vec<u8>>,
-    ) -> Result<bool, End> {
-        let Some(seen) = corrupt else { return Ok(true) };
+    ) -> Result<(), End> {
+        let Some(seen) = corrupt else { return Ok(()) };
         match self.volume.quarantine(&item.path, seen, &self.options.label)? {
             Quarantined::Moved(place) => {
                 *quarantined = Some(place);
-                Ok(true)
+                Ok(())
             }
-            Quarantined::Different => Ok(false),
+            Quarantined::Different => Err(End::overtaken()),
         }
     }
 
     fn fault(&self, item: &ReuniteItem, errno: Errno) -> End {
         End::Write(self.root().write_fault(Some(&item.path), errno))
-    }
-
-    fn gone(&self, item: &ReuniteItem, errno: Errno) -> End {
-        End::failed(format!("{} cannot be reached: {}", item.orphan, write_words(errno)))
     }
 
     /// Nameless folders that have given all their files away go; what holds them stays.
@@ -442,11 +459,16 @@ impl Batch<'_> {
     }
 }
 
-/// What came of a rename.
-enum Moved {
-    There,
-    LookAgain,
-    OtherMount,
+/// It went elsewhere since it was found: to its place perhaps, by another hand.
+fn no_orphan(item: &ReuniteItem) -> End {
+    End::Again(format!("{} is not there any more", item.orphan))
+}
+
+fn gone(item: &ReuniteItem, errno: Errno) -> End {
+    match errno {
+        Errno::NOENT => no_orphan(item),
+        other => End::failed(format!("{} cannot be reached: {}", item.orphan, write_words(other))),
+    }
 }
 
 /// Catalogued time and mode, before the file is visible where it belongs: a crash must not leave it there looking newer.

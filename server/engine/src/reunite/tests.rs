@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 use std::sync::Arc;
 
 use salvor_domain::digest::Digest;
@@ -230,6 +231,81 @@ fn an_orphan_that_changed_since_it_was_read_is_read_again() {
         "{results:?}"
     );
     assert_eq!(tree.everything(), ["2", "lost+found/#1"]);
+}
+
+/// Reading it takes a while, writing it does not: no block of it is on the disk.
+const LARGE: usize = 64 << 20;
+
+/// A volume whose one orphan is large.
+fn large() -> (Tree, Vec<u8>) {
+    let tree = Tree::new();
+    tree.write("lost+found/#1", b"");
+    std::fs::File::options()
+        .write(true)
+        .open(tree.at("lost+found/#1"))
+        .unwrap()
+        .set_len(LARGE as u64)
+        .unwrap();
+    (tree, vec![0; LARGE])
+}
+
+/// Whether somebody in this process is in the midst of a file.
+fn is_being_read(file: &Path) -> bool {
+    std::fs::read_dir("/proc/self/fd").unwrap().flatten().any(|open| {
+        let info = Path::new("/proc/self/fdinfo").join(open.file_name());
+        std::fs::read_link(open.path()).is_ok_and(|opened| opened == file)
+            && std::fs::read_to_string(info).is_ok_and(|info| !info.starts_with("pos:\t0\n"))
+    })
+}
+
+/// What comes of an item when `meanwhile` happens while its orphan is read.
+fn run_while(
+    tree: &Tree,
+    sink: &Sink,
+    lost: &LostFolder,
+    item: &ReuniteItem,
+    meanwhile: impl FnOnce(),
+) -> ReuniteResult {
+    let orphan = tree.at("lost+found/#1").canonicalize().unwrap();
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| run(sink, lost, std::slice::from_ref(item)).remove(0));
+        while !is_being_read(&orphan) {
+            assert!(!running.is_finished(), "it was read before anybody saw it");
+            std::thread::yield_now();
+        }
+        meanwhile();
+        running.join().unwrap()
+    })
+}
+
+#[test]
+fn a_second_path_gets_its_copy_although_the_orphan_gets_its_name_while_it_is_read() {
+    let (tree, content) = large();
+    let sink = tree.sink();
+    let lost = lost_and_found(sink.root());
+    let mut found = orphans(&lost);
+    let items = ["a", "b"].map(|name| item(&mut found, &path(name), &content));
+    let result = run_while(&tree, &sink, &lost, &items[1], || {
+        assert_eq!(run(&sink, &lost, &items[..1]), [moved()]);
+    });
+    assert!(matches!(result, ReuniteResult::Copied { quarantined: None, .. }), "{result:?}");
+    assert_eq!(tree.everything(), ["a", "b"]);
+    assert!(tree.read("b") == content);
+}
+
+#[test]
+fn what_another_worker_puts_in_place_meanwhile_is_in_place() {
+    let (tree, content) = large();
+    let sink = tree.sink();
+    let lost = lost_and_found(sink.root());
+    let mut found = orphans(&lost);
+    let item = item(&mut found, &path("a"), &content);
+    // It is not as it was when it was read first, and has to be read again.
+    tree.set_mtime("lost+found/#1", THEN);
+    let result = run_while(&tree, &sink, &lost, &item, || {
+        std::fs::rename(tree.at("lost+found/#1"), tree.at("a")).unwrap();
+    });
+    assert_eq!(result, ReuniteResult::InPlace);
 }
 
 #[test]
