@@ -3,6 +3,9 @@
 //! An estimate is a range with a basis, or it is absent: never a number without data (promise I10). Time in pauses does
 //! not count; the caller gives samples in *active* seconds.
 
+use std::iter::Sum;
+use std::ops::AddAssign;
+
 use crate::cost::{self, Observation};
 
 /// Files and bytes moved by an active second of a job.
@@ -19,6 +22,29 @@ pub struct Sample {
 pub struct Amount {
     pub files: u64,
     pub bytes: u64,
+}
+
+impl Amount {
+    /// One file of so many bytes.
+    pub fn file(bytes: u64) -> Self {
+        Self { files: 1, bytes }
+    }
+}
+
+impl AddAssign for Amount {
+    fn add_assign(&mut self, more: Self) {
+        self.files += more.files;
+        self.bytes += more.bytes;
+    }
+}
+
+impl Sum for Amount {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |mut sum, more| {
+            sum += more;
+            sum
+        })
+    }
 }
 
 /// Seconds, the least and the most that are likely.

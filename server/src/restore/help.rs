@@ -14,7 +14,6 @@ use crate::config::CopyConfig;
 use crate::core::Core;
 use crate::database::Tx;
 use crate::restore::lanes::{Lane, Slots, Waiting, helps};
-use crate::restore::need;
 use crate::restore::store::segments::{self, Segment};
 use crate::restore::store::{self, Job, figures, moves};
 use crate::volumes::store::{self as volumes, CopyRow};
@@ -99,7 +98,7 @@ async fn take_over(core: &Core, segment: &Segment, helper: &CopyRow) -> sqlx::Re
         return Ok(false);
     }
     let taken = moves::take_out(&mut tx, segment.id, &held).await?;
-    need::insert(&mut tx, job.id, &taken, segment.rank, Some(helper.bit)).await?;
+    segments::insert_work(&mut tx, job.id, &taken, segment.rank, Some(helper.bit)).await?;
     tx.commit().await?;
     tracing::debug!(job = %job.id, files = taken.len(), by = helper.name, "files were taken over");
     Ok(true)

@@ -19,7 +19,7 @@ use crate::events;
 use crate::restore::admission::check_glob;
 use crate::restore::report::report;
 use crate::restore::service::{allowed, no_such_job};
-use crate::restore::store::segments::{self, Item, ItemState, NewSegment, SegmentKind};
+use crate::restore::store::segments::{self, Item};
 use crate::restore::store::{self, Job, moves};
 
 /// Ranks of segments, by class.
@@ -209,30 +209,10 @@ async fn move_up(tx: &mut Tx, job: &Job, wanted: Wanted<'_>, rank: i64) -> Resul
     for (bit, mut items) in by_copy {
         items.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         for items in items.chunks(URGENT_FILES) {
-            insert(tx, job.id, items, rank, bit).await?;
+            segments::insert_work(tx, job.id, items, rank, bit).await?;
         }
     }
     Ok(moved as u64)
-}
-
-/// A segment of work with these items.
-pub(super) async fn insert(
-    tx: &mut Tx,
-    job: JobId,
-    items: &[Item],
-    rank: i64,
-    source_bit: Option<u8>,
-) -> sqlx::Result<()> {
-    let segment = NewSegment {
-        kind: SegmentKind::Work,
-        rank,
-        range: None,
-        files: items.len() as u64,
-        bytes: items.iter().map(|item| item.size).sum(),
-        done_at: None,
-    };
-    let id = segments::insert_from(tx, job, &segment, source_bit).await?;
-    segments::insert_items(tx, id, items, ItemState::Waiting).await
 }
 
 /// A pattern, and the range of paths that can match it.

@@ -241,7 +241,7 @@ fn restored(report: &RestoreReport) -> Amount {
         RestoreResult::Restored { bytes, .. } => Some(bytes),
         _ => None,
     });
-    bytes.fold(Amount::default(), |sum, bytes| Amount { files: sum.files + 1, bytes: sum.bytes + bytes })
+    bytes.map(Amount::file).sum()
 }
 
 #[cfg(test)]

@@ -8,8 +8,6 @@ use std::ops::ControlFlow;
 
 use salvor_domain::job::{ByteCounts, FileCounts, JobRequest, Plan};
 use salvor_domain::path::FilePath;
-use salvor_domain::progress::Amount;
-use salvor_domain::segment::{SEGMENT_BYTES, SEGMENT_FILES};
 use salvor_domain::units;
 use salvor_domain::volume::{FileState, Mode};
 use salvor_engine::{AdoptOptions, Control, Holding, SourceFault, SourceHandle, adopt_batch};
@@ -18,8 +16,9 @@ use tokio::sync::mpsc;
 use crate::restore::drivers::Planned;
 use crate::restore::drivers::adopt_verdict::Verdicts;
 use crate::restore::drivers::check_plan::LOST_AND_FOUND;
+use crate::restore::drivers::filling::Filling;
 use crate::restore::store::figures::{self, SourceFigures};
-use crate::restore::store::segments::{self, Item, ItemState, NewSegment, SegmentKind};
+use crate::restore::store::segments::{self, Item, ItemState};
 use crate::restore::work::{Copy, Halt, Work};
 use crate::volumes::store as volumes;
 use crate::volumes::{catalogue, findings};
@@ -78,7 +77,7 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
         }
         Err(fault) => planning.incomplete(&fault.to_string()),
     }
-    planning.record(work).await?;
+    planning.record(work, true).await?;
     Ok(planning.planned())
 }
 
@@ -107,16 +106,13 @@ fn list(
 struct Planning<'a> {
     copy: &'a Copy,
     longest_path: usize,
-    items: Vec<Item>,
-    bytes: u64,
-    total: Amount,
+    filling: Filling,
     /// Known already to be held by this copy.
     known: u64,
     tombstoned: u64,
     orphans: u64,
     failures: Vec<(FilePath, String)>,
     failed: u64,
-    rank: i64,
 }
 
 impl<'a> Planning<'a> {
@@ -124,15 +120,12 @@ impl<'a> Planning<'a> {
         Self {
             copy,
             longest_path: 0,
-            items: Vec::new(),
-            bytes: 0,
-            total: Amount::default(),
+            filling: Filling::new(0, Some(copy.row.bit)),
             known: 0,
             tombstoned: 0,
             orphans: 0,
             failures: Vec::new(),
             failed: 0,
-            rank: 0,
         }
     }
 
@@ -151,8 +144,8 @@ impl<'a> Planning<'a> {
                 _ => self.wanted(path, stat.size),
             }
         }
-        if self.items.len() as u64 >= SEGMENT_FILES || self.bytes >= SEGMENT_BYTES {
-            self.record(work).await?;
+        if self.filling.is_full() {
+            self.record(work, false).await?;
         }
         Ok(())
     }
@@ -165,10 +158,7 @@ impl<'a> Planning<'a> {
             let reason = format!("its path is longer than the {longest} bytes that this database can keep");
             self.fail(path, reason);
         } else {
-            self.total.files += 1;
-            self.total.bytes += size;
-            self.bytes += size;
-            self.items.push(Item { path, size, corrupt: false });
+            self.filling.add(Item { path, size, corrupt: false });
         }
     }
 
@@ -185,52 +175,34 @@ impl<'a> Planning<'a> {
         self.failures.push((path, reason));
     }
 
-    async fn record(&mut self, work: &Work) -> Result<(), Halt> {
+    async fn record(&mut self, work: &Work, at_end: bool) -> Result<(), Halt> {
         let (mut tx, mut job) = work.begin().await?;
+        self.filling.record(&mut tx, &job, at_end).await?;
         if !job.dry_run {
-            // A list may name a file twice; a segment must not.
-            self.items.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-            self.items.dedup_by(|a, b| a.path == b.path);
-            for items in self.items.chunks(SEGMENT_FILES as usize) {
-                let segment = NewSegment {
-                    kind: SegmentKind::Work,
-                    rank: self.rank,
-                    range: None,
-                    files: items.len() as u64,
-                    bytes: items.iter().map(|item| item.size).sum(),
-                    done_at: None,
-                };
-                let bit = Some(self.copy.row.bit);
-                let id = segments::insert_from(&mut tx, job.id, &segment, bit).await?;
-                segments::insert_items(&mut tx, id, items, ItemState::Waiting).await?;
-                self.rank += 1;
-            }
             figures::add_failures(&mut tx, job.id, &self.failures, work.core.clock.now()).await?;
             for (_, reason) in &self.failures {
                 work.note(&mut tx, "unlisted", 20, reason).await?;
             }
         }
-        self.items.clear();
         self.failures.clear();
-        self.bytes = 0;
         (job.files, job.bytes) = self.figures();
         work.commit(tx, &job).await
     }
 
     fn figures(&self) -> (FileCounts, ByteCounts) {
-        let total = self.total.files + self.failed;
-        let files = FileCounts { total, failed: self.failed, ..FileCounts::default() };
-        (files, ByteCounts { total: self.total.bytes, done: 0 })
+        let (total, failed) = (self.filling.total, self.failed);
+        let files = FileCounts { total: total.files + failed, failed, ..FileCounts::default() };
+        (files, ByteCounts { total: total.bytes, done: 0 })
     }
 
     fn planned(self) -> Planned {
-        let name = &self.copy.config.name;
-        let mut summary = match self.total.files {
+        let (name, total) = (&self.copy.config.name, self.filling.total);
+        let mut summary = match total.files {
             0 => format!("{name} has nothing that is not known already"),
             files => format!(
                 "{} to adopt from {name} ({})",
                 units::counted(files, "file", "files"),
-                units::bytes(self.total.bytes)
+                units::bytes(total.bytes)
             ),
         };
         for (count, what) in [
@@ -243,8 +215,7 @@ impl<'a> Planning<'a> {
             }
         }
         let (files, bytes) = self.figures();
-        let plan =
-            Plan { total: self.total, in_place: self.known, tombstoned: self.tombstoned, ..Plan::default() };
+        let plan = Plan { total, in_place: self.known, tombstoned: self.tombstoned, ..Plan::default() };
         Planned { plan, files, bytes, summary }
     }
 }

@@ -76,8 +76,7 @@ impl<'a> Verdicts<'a> {
                 self.failures.push((path.clone(), reason.clone()));
             }
             AdoptOutcome::Read(file) => {
-                self.read.files += 1;
-                self.read.bytes += file.size;
+                self.read += Amount::file(file.size);
                 match row {
                     Some(row) if row.state == FileState::Tombstone => self.skipped.push(path.clone()),
                     Some(row) => self.compare(path, row, file),

@@ -166,8 +166,7 @@ impl Look {
             amount: Amount::default(),
         });
         range.last.clone_from(&row.path);
-        range.amount.files += 1;
-        range.amount.bytes += row.size;
+        range.amount += Amount::file(row.size);
         if range.amount.files >= SEGMENT_FILES || range.amount.bytes >= SEGMENT_BYTES {
             self.cut();
         }

@@ -144,8 +144,7 @@ impl<'a> Trial<'a> {
         }
         let of_class =
             if batch.iter().all(|item| item.size > SMALL_BYTES) { &mut self.large } else { &mut self.small };
-        of_class.amount.files += tried.moved.files;
-        of_class.amount.bytes += tried.moved.bytes;
+        of_class.amount += tried.moved;
         of_class.seconds += tried.seconds;
         if let Some(left) = &mut self.seconds_left {
             *left = (*left - tried.seconds).max(0.0);

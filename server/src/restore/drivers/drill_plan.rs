@@ -11,7 +11,7 @@ use salvor_domain::volume::FileState;
 use crate::restore::drivers::Planned;
 use crate::restore::estimate;
 use crate::restore::scratch::Scratch;
-use crate::restore::store::segments::{self, Item, ItemState, NewSegment, SegmentKind};
+use crate::restore::store::segments::{self, Item};
 use crate::restore::store::{drills, figures};
 use crate::restore::work::{Copy, Halt, Work};
 use crate::volumes::{catalogue, rates_store};
@@ -130,21 +130,11 @@ async fn record(
             work.note(&mut tx, &note, 1, &note).await?;
             continue;
         }
-        let amount = amount(picked);
-        let segment = NewSegment {
-            kind: SegmentKind::Work,
-            rank: rank as i64,
-            range: None,
-            files: amount.files,
-            bytes: amount.bytes,
-            done_at: None,
-        };
         let items: Vec<Item> = picked
             .iter()
             .map(|file| Item { path: file.path.clone(), size: file.size, corrupt: false })
             .collect();
-        let id = segments::insert_from(&mut tx, job.id, &segment, Some(copy.row.bit)).await?;
-        segments::insert_items(&mut tx, id, &items, ItemState::Waiting).await?;
+        let id = segments::insert_work(&mut tx, job.id, &items, rank as i64, Some(copy.row.bit)).await?;
         drills::add(&mut tx, job.id, id, copy.row.bit).await?;
     }
     for (copy, why) in missing {
@@ -181,8 +171,7 @@ async fn planned(
         let part = amount(picked);
         let measured = measured.get(&copy.row.bit).map_or(&[][..], Vec::as_slice);
         plan.sources.push(estimate::planned(&work.core, copy, part, measured));
-        plan.total.files += part.files;
-        plan.total.bytes += part.bytes;
+        plan.total += part;
     }
     plan.estimate = estimate::whole(&plan.sources);
     let parts: Vec<String> = plan
@@ -203,7 +192,5 @@ async fn planned(
 }
 
 fn amount(picked: &[Picked]) -> Amount {
-    picked
-        .iter()
-        .fold(Amount::default(), |sum, file| Amount { files: sum.files + 1, bytes: sum.bytes + file.size })
+    picked.iter().map(|file| Amount::file(file.size)).sum()
 }

@@ -11,6 +11,7 @@ pub mod check_plan;
 mod deleted;
 pub mod drill;
 pub mod drill_plan;
+mod filling;
 pub mod protect;
 pub mod restore;
 pub mod restore_plan;

@@ -9,7 +9,6 @@ use salvor_domain::finding::{FindingCounts, FindingKind};
 use salvor_domain::job::{ByteCounts, FileCounts, JobRequest, Plan};
 use salvor_domain::path::{FilePath, shown};
 use salvor_domain::progress::Amount;
-use salvor_domain::segment::{SEGMENT_BYTES, SEGMENT_FILES};
 use salvor_domain::units;
 use salvor_domain::volume::{FileState, Mode};
 use salvor_engine::{
@@ -20,9 +19,10 @@ use salvor_engine::{
 use crate::database::Tx;
 use crate::restore::drivers::Planned;
 use crate::restore::drivers::check_plan::LOST_AND_FOUND;
+use crate::restore::drivers::filling::Filling;
 use crate::restore::planner::{Merge, Pair, Scope};
 use crate::restore::store::figures::SourceFigures;
-use crate::restore::store::segments::{self, Item, ItemState, NewSegment, SegmentKind};
+use crate::restore::store::segments::{self, Item, ItemState};
 use crate::restore::store::{Job, figures};
 use crate::restore::work::{Copy, Halt, Work, open_folder};
 use crate::volumes::catalogue::{self, CatalogueRow};
@@ -74,11 +74,11 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
         Merge::begin(&work.core, work.place.volume.id, root, &Scope::default(), &work.control).await?;
     while let Some(pair) = merge.next().await? {
         planning.at(pair);
-        if planning.items.len() as u64 >= SEGMENT_FILES || planning.bytes >= SEGMENT_BYTES {
-            planning.record(work).await?;
+        if planning.filling.is_full() {
+            planning.record(work, false).await?;
         }
     }
-    planning.record(work).await?;
+    planning.record(work, true).await?;
     Ok(planning.planned())
 }
 
@@ -86,10 +86,7 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
 struct Planning {
     bits: u64,
     longest_path: usize,
-    items: Vec<Item>,
-    bytes: u64,
-    rank: i64,
-    total: Amount,
+    filling: Filling,
     failures: Vec<(FilePath, String)>,
     failed: u64,
     in_place: u64,
@@ -134,10 +131,7 @@ impl Planning {
             );
             return self.fail(entry.path, reason);
         }
-        self.total.files += 1;
-        self.total.bytes += entry.size;
-        self.bytes += entry.size;
-        self.items.push(Item { path: entry.path, size: entry.size, corrupt: false });
+        self.filling.add(Item { path: entry.path, size: entry.size, corrupt: false });
     }
 
     /// A folder that cannot be read counts as one failure: its files are not known.
@@ -154,49 +148,38 @@ impl Planning {
         self.failures.push((path, reason));
     }
 
-    async fn record(&mut self, work: &Work) -> Result<(), Halt> {
+    async fn record(&mut self, work: &Work, at_end: bool) -> Result<(), Halt> {
         let (mut tx, mut job) = work.begin().await?;
+        self.filling.record(&mut tx, &job, at_end).await?;
         if !job.dry_run {
-            if !self.items.is_empty() {
-                let segment = NewSegment {
-                    kind: SegmentKind::Work,
-                    rank: self.rank,
-                    range: None,
-                    files: self.items.len() as u64,
-                    bytes: self.bytes,
-                    done_at: None,
-                };
-                let id = segments::insert(&mut tx, job.id, &segment).await?;
-                segments::insert_items(&mut tx, id, &self.items, ItemState::Waiting).await?;
-                self.rank += 1;
-            }
             figures::add_failures(&mut tx, job.id, &self.failures, work.core.clock.now()).await?;
             for note in &self.notes {
                 work.note(&mut tx, "unreadable", 20, note).await?;
             }
         }
-        self.items.clear();
         self.failures.clear();
         self.notes.clear();
-        self.bytes = 0;
         (job.files, job.bytes) = self.figures();
         work.commit(tx, &job).await
     }
 
     fn figures(&self) -> (FileCounts, ByteCounts) {
-        let total = self.total.files + self.failed;
-        let files = FileCounts { total, failed: self.failed, ..FileCounts::default() };
-        (files, ByteCounts { total: self.total.bytes, done: 0 })
+        let (total, failed) = (self.filling.total, self.failed);
+        let files = FileCounts { total: total.files + failed, failed, ..FileCounts::default() };
+        (files, ByteCounts { total: total.bytes, done: 0 })
     }
 
     fn planned(self) -> Planned {
-        let mut summary = match self.total.files {
+        let total = self.filling.total;
+        let mut summary = match total.files {
             0 => "every file is protected already".to_owned(),
-            files => format!(
-                "{} to protect ({})",
-                units::counted(files, "file", "files"),
-                units::bytes(self.total.bytes)
-            ),
+            files => {
+                format!(
+                    "{} to protect ({})",
+                    units::counted(files, "file", "files"),
+                    units::bytes(total.bytes)
+                )
+            }
         };
         if self.links > 0 {
             let links = units::counted(
@@ -211,12 +194,7 @@ impl Planning {
             summary.push_str(&format!("; {orphans} in lost+found left out"));
         }
         let (files, bytes) = self.figures();
-        Planned {
-            plan: Plan { total: self.total, in_place: self.in_place, ..Plan::default() },
-            files,
-            bytes,
-            summary,
-        }
+        Planned { plan: Plan { total, in_place: self.in_place, ..Plan::default() }, files, bytes, summary }
     }
 }
 
@@ -426,8 +404,7 @@ impl Segment<'_> {
             holders |= 1 << target.row.bit;
             verdicts.holding[*copy].push(item.path.clone());
             if !matches!(result, CopyResult::AlreadyThere) {
-                verdicts.given[*copy].files += 1;
-                verdicts.given[*copy].bytes += file.size;
+                verdicts.given[*copy] += Amount::file(file.size);
             }
         }
         if holders != 0 {

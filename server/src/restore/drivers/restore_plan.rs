@@ -8,14 +8,14 @@ use salvor_domain::finding::{FindingCounts, FindingKind};
 use salvor_domain::job::{ByteCounts, FileCounts, JobRequest, Plan};
 use salvor_domain::path::FilePath;
 use salvor_domain::progress::{Amount, EtaRange};
-use salvor_domain::segment::{SEGMENT_BYTES, SEGMENT_FILES};
 use salvor_domain::units;
 use salvor_domain::volume::FileState;
 use salvor_engine::{Entry, SourceHandle};
 
 use crate::restore::drivers::Planned;
+use crate::restore::drivers::filling::Filling;
 use crate::restore::drivers::restore::{Asked, NO_COPY};
-use crate::restore::drivers::reunite::{self, Nameless};
+use crate::restore::drivers::reunite::{Claims, Nameless};
 use crate::restore::estimate;
 use crate::restore::need::{Age, Rank};
 use crate::restore::planner::{Merge, Pair, Scope};
@@ -76,53 +76,43 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
 struct Planning<'a> {
     work: &'a Work,
     asked: Asked<'a>,
-    /// With each its place among the volume's copies, and the segment that is being filled.
-    sources: Vec<(usize, SourceHandle, Filling)>,
+    /// With each its place among the volume's copies, and the segments that are being filled.
+    sources: Vec<(usize, SourceHandle, Part)>,
     /// Where anything lies nameless.
     nameless: Option<Nameless>,
-    reunite: reunite::Filling,
+    claims: Claims,
     wanted: Vec<(Outline, bool)>,
     newer_found: Vec<NewFinding>,
     lost: Vec<Item>,
     /// Asked for, and not in the catalogue.
     unmet: Vec<(FilePath, String)>,
-    ready: Vec<Ready>,
     plan: Plan,
 }
 
-/// The segments of one copy that are being filled, one for each age, and all that went before them.
-#[derive(Default)]
-struct Filling {
-    parts: [Part; Age::ALL.len()],
-    total: Amount,
-    /// For a probe of the copy.
+/// What comes from one copy: segments for each age, and some files for a probe.
+struct Part {
+    ages: [Filling; Age::ALL.len()],
     few: Few,
 }
 
-#[derive(Default)]
-struct Part {
-    items: Vec<Item>,
-    bytes: u64,
-    /// Segments of this age so far.
-    number: i64,
-}
+impl Part {
+    fn new(copy: &Copy) -> Self {
+        let filling = |age| Filling::new(Rank::of(age, 0), Some(copy.row.bit));
+        Self { ages: Age::ALL.map(filling), few: Few::default() }
+    }
 
-/// A segment that is full.
-struct Ready {
-    items: Vec<Item>,
-    bytes: u64,
-    rank: i64,
-    /// The bit of the copy that it is to be read from.
-    source_bit: Option<u8>,
+    fn total(&self) -> Amount {
+        self.ages.iter().map(|filling| filling.total).sum()
+    }
 }
 
 impl<'a> Planning<'a> {
     fn new(work: &'a Work, asked: Asked<'a>, sources: Vec<(usize, SourceHandle)>) -> Self {
-        let sources =
-            sources.into_iter().map(|(index, handle)| (index, handle, Filling::default())).collect();
-        let (wanted, newer_found, lost, unmet, ready) = Default::default();
-        let (nameless, reunite, plan) = Default::default();
-        Self { work, asked, sources, nameless, reunite, wanted, newer_found, lost, unmet, ready, plan }
+        let part = |index: usize| Part::new(&work.place.copies[index]);
+        let sources = sources.into_iter().map(|(index, handle)| (index, handle, part(index))).collect();
+        let (wanted, newer_found, lost, unmet) = Default::default();
+        let (nameless, claims, plan) = Default::default();
+        Self { work, asked, sources, nameless, claims, wanted, newer_found, lost, unmet, plan }
     }
 
     fn at(&mut self, pair: Pair) {
@@ -158,7 +148,7 @@ impl<'a> Planning<'a> {
     async fn assign(&mut self) -> Result<(), Halt> {
         if let Some(nameless) = &mut self.nameless {
             let (matches, others) = nameless.claim(self.work, std::mem::take(&mut self.wanted)).await?;
-            matches.into_iter().for_each(|found| self.reunite.add(found));
+            matches.into_iter().for_each(|found| self.claims.add(found));
             self.wanted = others;
         }
         let unheld: Vec<FilePath> = self
@@ -206,17 +196,9 @@ impl<'a> Planning<'a> {
     }
 
     fn fill(&mut self, source: usize, age: Age, item: Item) {
-        let Some((index, _, filling)) = self.sources.get_mut(source) else { return };
-        filling.total.files += 1;
-        filling.total.bytes += item.size;
-        filling.few.offer(&item);
-        let part = &mut filling.parts[age as usize];
-        part.bytes += item.size;
-        part.items.push(item);
-        if part.items.len() as u64 >= SEGMENT_FILES || part.bytes >= SEGMENT_BYTES {
-            let bit = self.work.place.copies[*index].row.bit;
-            self.ready.extend(part.cut(age, bit));
-        }
+        let Some((_, _, part)) = self.sources.get_mut(source) else { return };
+        part.few.offer(&item);
+        part.ages[age as usize].add(item);
     }
 
     fn lose(&mut self, item: Item) {
@@ -229,26 +211,13 @@ impl<'a> Planning<'a> {
 
     /// Writes down what is ready: segments with their items, files that failed already, findings.
     async fn record(&mut self, at_end: bool, away: &[String]) -> Result<(), Halt> {
-        if at_end {
-            for (index, _, filling) in &mut self.sources {
-                let bit = self.work.place.copies[*index].row.bit;
-                for (age, part) in Age::ALL.into_iter().zip(&mut filling.parts) {
-                    self.ready.extend(part.cut(age, bit));
-                }
-            }
-        }
         let work = self.work;
         let (mut tx, mut job) = work.begin().await?;
+        for filling in self.sources.iter_mut().flat_map(|(_, _, part)| &mut part.ages) {
+            filling.record(&mut tx, &job, at_end).await?;
+        }
+        self.claims.record(&mut tx, &job, at_end).await?;
         if !job.dry_run {
-            for mut ready in std::mem::take(&mut self.ready) {
-                if job.ticket.is_some() {
-                    ready.rank = Rank::TICKET;
-                }
-                let bit = ready.source_bit;
-                let id = segments::insert_from(&mut tx, job.id, &ready.segment(None), bit).await?;
-                segments::insert_items(&mut tx, id, &ready.items, ItemState::Waiting).await?;
-            }
-            self.reunite.record(&mut tx, &job, at_end).await?;
             self.record_lost(&mut tx, &job).await?;
             let now = work.core.clock.now();
             figures::add_failures(&mut tx, job.id, &self.unmet, now).await?;
@@ -259,7 +228,6 @@ impl<'a> Planning<'a> {
         for reason in away {
             work.note(&mut tx, reason, 1, reason).await?;
         }
-        self.ready.clear();
         self.lost.clear();
         self.newer_found.clear();
         (job.files, job.bytes) = self.figures();
@@ -275,28 +243,27 @@ impl<'a> Planning<'a> {
             return Ok(());
         }
         let now = self.work.core.clock.now();
-        let lost = Ready {
-            bytes: self.lost.iter().map(|item| item.size).sum(),
-            items: self.lost.clone(),
+        let segment = NewSegment {
+            kind: SegmentKind::Work,
             rank: job.ticket.map_or(i64::MAX / 2, |_| Rank::TICKET),
-            source_bit: None,
+            range: None,
+            files: self.lost.len() as u64,
+            bytes: self.lost.iter().map(|item| item.size).sum(),
+            done_at: Some(now),
         };
-        let id = segments::insert(tx, job.id, &lost.segment(Some(now))).await?;
-        segments::insert_items(tx, id, &lost.items, ItemState::Failed).await?;
-        let failures: Vec<_> = lost.items.into_iter().map(|item| (item.path, NO_COPY.to_owned())).collect();
+        let id = segments::insert(tx, job.id, &segment).await?;
+        segments::insert_items(tx, id, &self.lost, ItemState::Failed).await?;
+        let failures: Vec<_> = self.lost.iter().map(|item| (item.path.clone(), NO_COPY.to_owned())).collect();
         Ok(figures::add_failures(tx, job.id, &failures, now).await?)
     }
 
     /// What will be moved.
     fn total(&self) -> Amount {
-        self.sources.iter().fold(Amount::default(), |sum, (_, _, filling)| Amount {
-            files: sum.files + filling.total.files,
-            bytes: sum.bytes + filling.total.bytes,
-        })
+        self.sources.iter().map(|(_, _, part)| part.total()).sum()
     }
 
     fn figures(&self) -> (FileCounts, ByteCounts) {
-        let (total, reunite) = (self.total(), self.reunite.total);
+        let (total, reunite) = (self.total(), self.claims.total());
         let lost = self.plan.in_no_copy + self.unmet.len() as u64;
         let files =
             FileCounts { total: total.files + reunite.files + lost, failed: lost, ..FileCounts::default() };
@@ -308,9 +275,9 @@ impl<'a> Planning<'a> {
         let parts: Vec<_> = self
             .sources
             .iter()
-            .map(|(index, source, filling)| {
+            .map(|(index, source, part)| {
                 let bit = self.copy(*index).row.bit;
-                PlannedPart { bit, source, amount: filling.total, few: &filling.few }
+                PlannedPart { bit, source, amount: part.total(), few: &part.few }
             })
             .collect();
         rates::probe_if_stale(self.work, &parts).await
@@ -322,39 +289,16 @@ impl<'a> Planning<'a> {
         let mut tx = self.work.core.db.read().await?;
         let measured = rates_store::measurements(&mut tx, self.work.place.volume.id).await?;
         drop(tx);
-        self.plan.reunite = self.reunite.total;
-        let planned = |(index, _, filling): &(usize, SourceHandle, Filling)| {
+        self.plan.reunite = self.claims.total();
+        let planned = |(index, _, part): &(usize, SourceHandle, Part)| {
             let copy = self.copy(*index);
             let measured = measured.get(&copy.row.bit).map_or(&[][..], Vec::as_slice);
-            estimate::planned(&self.work.core, copy, filling.total, measured)
+            estimate::planned(&self.work.core, copy, part.total(), measured)
         };
         self.plan.sources =
-            self.sources.iter().filter(|(_, _, filling)| filling.total.files > 0).map(planned).collect();
+            self.sources.iter().filter(|(_, _, part)| part.total().files > 0).map(planned).collect();
         self.plan.estimate = estimate::whole(&self.plan.sources);
         Ok(Planned { summary: summary(&self.plan), plan: self.plan, files, bytes })
-    }
-}
-
-impl Part {
-    fn cut(&mut self, age: Age, bit: u8) -> Option<Ready> {
-        let items = std::mem::take(&mut self.items);
-        let rank = Rank::of(age, self.number);
-        self.number += 1;
-        let ready = Ready { bytes: std::mem::take(&mut self.bytes), rank, source_bit: Some(bit), items };
-        (!ready.items.is_empty()).then_some(ready)
-    }
-}
-
-impl Ready {
-    fn segment(&self, done_at: Option<chrono::DateTime<chrono::Utc>>) -> NewSegment<'_> {
-        NewSegment {
-            kind: SegmentKind::Work,
-            rank: self.rank,
-            range: None,
-            files: self.items.len() as u64,
-            bytes: self.bytes,
-            done_at,
-        }
     }
 }
 

@@ -100,7 +100,7 @@ pub async fn insert(tx: &mut Tx, job: JobId, segment: &NewSegment<'_>) -> sqlx::
 }
 
 /// As [`insert`], for files that are to be read from the copy with this bit.
-pub async fn insert_from(
+async fn insert_from(
     tx: &mut Tx,
     job: JobId,
     segment: &NewSegment<'_>,
@@ -123,6 +123,27 @@ pub async fn insert_from(
         to_sql(segment.bytes),
         source_bit.map(i64::from),
     )
+}
+
+/// A segment of work with these items, which all wait; they are to be read from the copy with this bit.
+pub async fn insert_work(
+    tx: &mut Tx,
+    job: JobId,
+    items: &[Item],
+    rank: i64,
+    source_bit: Option<u8>,
+) -> sqlx::Result<i64> {
+    let segment = NewSegment {
+        kind: SegmentKind::Work,
+        rank,
+        range: None,
+        files: items.len() as u64,
+        bytes: items.iter().map(|item| item.size).sum(),
+        done_at: None,
+    };
+    let id = insert_from(tx, job, &segment, source_bit).await?;
+    insert_items(tx, id, items, ItemState::Waiting).await?;
+    Ok(id)
 }
 
 /// Which segments a worker looks at.

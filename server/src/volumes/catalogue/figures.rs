@@ -28,12 +28,8 @@ type ByHolders = BTreeMap<i64, (i64, i64)>;
 pub async fn figures(tx: &mut Tx, volume_id: i64, bits: &[u8]) -> sqlx::Result<Figures> {
     let known = known(tx, volume_id).await?;
     let sum = |counts: &dyn Fn(i64) -> bool| {
-        let mut amount = Amount::default();
-        for (_, (files, bytes)) in known.iter().filter(|(holders, _)| counts(**holders)) {
-            amount.files += from_sql(*files);
-            amount.bytes += from_sql(*bytes);
-        }
-        amount
+        let counted = known.iter().filter(|(holders, _)| counts(**holders));
+        counted.map(|(_, (files, bytes))| Amount { files: from_sql(*files), bytes: from_sql(*bytes) }).sum()
     };
     let held = bits.iter().map(|bit| sum(&|holders| holders & (1 << bit) != 0)).collect();
     Ok(Figures { all: sum(&|_| true), held })

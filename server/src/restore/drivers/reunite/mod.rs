@@ -4,7 +4,7 @@
 //! them their places. A restore does the same with what it wants, before the copies give the rest. What nobody knows, or
 //! nobody needs, stays where it is and becomes a finding for a person to look at.
 
-mod filling;
+mod claims;
 pub mod folders;
 mod moves;
 mod nameless;
@@ -17,7 +17,7 @@ use salvor_domain::units;
 use salvor_domain::volume::Mode;
 use salvor_engine::Sink;
 
-pub use filling::Filling;
+pub use claims::Claims;
 pub use moves::{NAME, go};
 pub use nameless::{Match, Nameless, Telling, Told};
 
@@ -52,9 +52,9 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
         let Some(last) = page.last() else { break };
         after = last.path.as_bytes().to_vec();
         let matched = nameless.sort_out(work, page).await?;
-        matched.matches.into_iter().for_each(|found| planning.filling.add(found));
+        matched.matches.into_iter().for_each(|found| planning.claims.add(found));
         planning.newer.extend(matched.newer.into_iter().map(newer));
-        if planning.filling.is_full() || planning.newer.len() >= PAGE as usize {
+        if planning.claims.is_full() || planning.newer.len() >= PAGE as usize {
             root.reachable().map_err(Halt::Stuck)?;
             planning.record(work, false).await?;
         }
@@ -72,7 +72,7 @@ fn newer((path, size): (FilePath, u64)) -> NewFinding {
 
 #[derive(Default)]
 struct Planning {
-    filling: Filling,
+    claims: Claims,
     newer: Vec<NewFinding>,
     newer_count: u64,
     unreadable: Vec<(Vec<u8>, String)>,
@@ -86,7 +86,7 @@ impl Planning {
         let newer = std::mem::take(&mut self.newer);
         self.newer_count += newer.len() as u64;
         let (mut tx, mut job) = work.begin().await?;
-        self.filling.record(&mut tx, &job, at_end).await?;
+        self.claims.record(&mut tx, &job, at_end).await?;
         if !job.dry_run {
             let now = work.core.clock.now();
             findings::report(&mut tx, work.place.volume.id, job.id, now, &newer).await?;
@@ -107,12 +107,8 @@ impl Planning {
             let (left, next) = nameless.told(work, start, &Telling::Left).await?;
             from = next;
             let unknown = left.iter().filter(|left| left.unknown);
-            let unknown = unknown.fold(Amount::default(), |sum, left| Amount {
-                files: sum.files + 1,
-                bytes: sum.bytes + left.size,
-            });
-            self.unknown.files += unknown.files;
-            self.unknown.bytes += unknown.bytes;
+            let unknown: Amount = unknown.map(|left| Amount::file(left.size)).sum();
+            self.unknown += unknown;
             self.spare += left.len() as u64 - unknown.files;
             if work.job.dry_run {
                 continue;
@@ -138,14 +134,14 @@ impl Planning {
     }
 
     fn figures(&self) -> (FileCounts, ByteCounts) {
-        let (total, failed) = (self.filling.total, self.unreadable.len() as u64);
+        let (total, failed) = (self.claims.total(), self.unreadable.len() as u64);
         let files = FileCounts { total: total.files + failed, failed, ..FileCounts::default() };
         (files, ByteCounts { total: total.bytes, done: 0 })
     }
 
     fn planned(self, nameless: &Nameless) -> Planned {
         let (files, bytes) = self.figures();
-        let plan = Plan { total: self.filling.total, newer: self.newer_count, ..Plan::default() };
+        let plan = Plan { total: self.claims.total(), newer: self.newer_count, ..Plan::default() };
         Planned { plan, files, bytes, summary: self.summary(nameless) }
     }
 
@@ -155,7 +151,7 @@ impl Planning {
             ([], true) => "there is no lost+found, neither in the volume nor on its file system".to_owned(),
             ([], false) => "no folder could be looked in".to_owned(),
             (places, _) => {
-                format!("{} to put back from {}", amount(self.filling.total), places.join(" and "))
+                format!("{} to put back from {}", amount(self.claims.total()), places.join(" and "))
             }
         };
         if self.unknown.files > 0 {

@@ -224,8 +224,7 @@ impl Moves<'_> {
 impl<'r> Verdicts<'r> {
     fn put(&mut self, item: &'r ReuniteItem, quarantined: Option<&[u8]>) {
         self.done.push(&item.path);
-        self.given.files += 1;
-        self.given.bytes += item.size;
+        self.given += Amount::file(item.size);
         if let Some(place) = quarantined {
             let note = format!("{}: the corrupt file that was there is kept as {}", item.path, shown(place));
             self.notes.push(("quarantine", note));
