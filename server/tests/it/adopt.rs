@@ -20,8 +20,8 @@ use salvor_domain::path::FilePath;
 use salvor_domain::volume::Mode;
 use tokio_util::sync::CancellationToken;
 
-use crate::jobs::{job, protect, restore, rot, tree};
 use crate::support::TestApp;
+use crate::support::jobs::{job, protect, restore, rot, tree};
 
 #[path = "../../copies/testing/sshd.rs"]
 #[expect(dead_code, reason = "the crate of the copies uses the rest of it")]

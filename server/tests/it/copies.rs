@@ -14,8 +14,8 @@ use salvor_domain::job::{JobReport, JobRequest};
 use salvor_domain::volume::Placement;
 use tokio_util::sync::CancellationToken;
 
-use crate::jobs::{check, job, protect, restore, tree};
 use crate::support::TestApp;
+use crate::support::jobs::{check, job, protect, restore, tree};
 use bucket::{BUCKET, Bucket, Fault, KEY, SECRET};
 
 #[path = "../../copies/testing/bucket.rs"]

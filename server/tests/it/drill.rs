@@ -2,37 +2,22 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use salvor::restore::readiness::readiness;
-use salvor::restore::{Worker, service};
+use salvor::restore::service;
 use salvor::volumes::service as volumes;
 use salvor_app::restore::port::NewJob;
 use salvor_domain::account::{Actor, Role};
-use salvor_domain::job::{JobReport, JobRequest};
+use salvor_domain::job::{JobControl, JobRequest};
 use salvor_domain::readiness::Verdict;
-use tokio_util::sync::CancellationToken;
 
-use crate::jobs::{protect, restore, rot, tree};
 use crate::support::TestApp;
+use crate::support::facts::until;
+use crate::support::jobs::{control, ended, job, protect, restore, rot, run, run_new, tree};
 
 fn drill(from: &[&str], sample: Option<u64>) -> JobRequest {
     JobRequest::Drill { from: from.iter().map(|&name| name.into()).collect(), sample, seed: Some(7) }
-}
-
-fn new(request: JobRequest, dry_run: bool, hold: bool) -> NewJob {
-    NewJob { volume: "uploads".into(), request, dry_run, hold, limits: Default::default() }
-}
-
-async fn run_new(app: &TestApp, new: NewJob) -> JobReport {
-    let id = service::start(&app.core, &Actor::salvor(), new, None).await.unwrap().job.parse().unwrap();
-    Worker::run_until_ended(app.core.clone(), id, CancellationToken::new()).await.unwrap();
-    service::job(&app.core, id).await.unwrap()
-}
-
-async fn run(app: &TestApp, request: JobRequest) -> JobReport {
-    run_new(app, new(request, false, false)).await
 }
 
 /// Sixty small files and four large ones.
@@ -74,7 +59,7 @@ on_both_engines! {
         assert!(some.sources["local"].bytes > 600_000, "all sizes are in it: {some:#?}");
         let again = run(app, drill(&["local"], Some(10))).await;
         assert_eq!(again.sources["local"].bytes, some.sources["local"].bytes);
-        let dry = run_new(app, new(drill(&[], None), true, false)).await;
+        let dry = run_new(app, NewJob { dry_run: true, ..job(drill(&[], None)) }).await;
         assert_eq!((dry.exit_code(), dry.files.done, dry.plan.unwrap().total.files), (0, 0, 128));
     }
 
@@ -105,9 +90,8 @@ on_both_engines! {
             std::fs::copy(app.path("files/site 2/p2.jpg"), app.path(format!("copies/{copy}/site 2/p2.jpg"))).unwrap();
         }
         let id = report.job.parse().unwrap();
-        service::control(&app.core, &Actor::salvor(), id, salvor_domain::job::JobControl::Retry).await.unwrap();
-        Worker::run_until_ended(app.core.clone(), id, CancellationToken::new()).await.unwrap();
-        let report = service::job(&app.core, id).await.unwrap();
+        control(app, id, JobControl::Retry).await.unwrap();
+        let report = ended(app, id).await;
         assert_eq!((report.exit_code(), report.files.done, report.files.failed), (0, 128, 0), "{report:#?}");
         let view = volumes::volume(&app.core, "uploads").await.unwrap();
         assert_eq!((view.copies[0].faults, view.copies[1].faults), (0, 0));
@@ -124,10 +108,10 @@ on_both_engines! {
         assert!(report.failures[0].path == "offsite" && report.failures[0].reason.contains("out of reach"), "{report:#?}");
         let ready = readiness(&app.core, None).await.unwrap().remove(0).readiness;
         assert!(ready.copies[1].drill.reason.contains("verified nothing"), "{ready:#?}");
-        let asked = service::start(&app.core, &Actor::salvor(), new(drill(&["offsite"], None), false, false), None).await;
+        let asked = service::start(&app.core, &Actor::salvor(), job(drill(&["offsite"], None)), None).await;
         assert!(asked.unwrap_err().to_string().contains("out of reach"));
         for (wrong, word) in [(drill(&["tape"], None), "no copy \"tape\""), (drill(&[], Some(0)), "1 to 10,000")] {
-            let refused = service::start(&app.core, &Actor::salvor(), new(wrong, false, false), None).await;
+            let refused = service::start(&app.core, &Actor::salvor(), job(wrong), None).await;
             assert!(refused.unwrap_err().to_string().contains(word));
         }
     }
@@ -142,7 +126,7 @@ on_both_engines! {
         assert_eq!(answer.status, 201, "{}", answer.text());
         let id = answer.json()["job"].as_str().unwrap().parse().unwrap();
         assert!(answer.json()["request"]["seed"].is_u64(), "what was drawn with is kept");
-        Worker::run_until_ended(app.core.clone(), id, CancellationToken::new()).await.unwrap();
+        ended(app, id).await;
         let ready = app.get_as(&token, "/api/v1/volumes/uploads/readiness").await.json();
         assert_eq!(ready["rpo"]["verdict"], "met", "{ready}");
         assert_eq!(ready["drill"]["verdict"], "met", "{ready}");
@@ -173,17 +157,15 @@ on_both_engines! {
             std::fs::remove_file(app.path(format!("files/video/{number}.mp4"))).unwrap();
         }
         // Read before it runs: worth a moment's probe.
-        let held = run_new(app, new(restore(), false, true)).await;
+        let held = run_new(app, NewJob { hold: true, ..job(restore()) }).await;
         let plan = held.plan.unwrap();
         let basis = &plan.sources[0].basis;
         assert_eq!(basis, "a probe of 4 files just now", "{plan:#?}");
         assert!(plan.estimate.is_some_and(|whole| Some(whole) == plan.sources[0].estimate), "{plan:#?}");
         assert!(scratch_is_empty(&app.core.config.server.data_dir));
-        service::control(&app.core, &Actor::salvor(), held.job.parse().unwrap(), salvor_domain::job::JobControl::Approve)
-            .await
-            .unwrap();
-        Worker::run_until_ended(app.core.clone(), held.job.parse().unwrap(), CancellationToken::new()).await.unwrap();
-        let report = service::job(&app.core, held.job.parse().unwrap()).await.unwrap();
+        let id = held.job.parse().unwrap();
+        control(app, id, JobControl::Approve).await.unwrap();
+        let report = ended(app, id).await;
         assert_eq!((report.exit_code(), report.files.done), (0, 4), "{report:#?}");
     }
 }
@@ -214,13 +196,10 @@ fn a_killed_drill_leaves_no_scratch_after_the_next_start() {
     assert!(salvor(&["protect", "uploads"]).output().unwrap().status.success());
     set("100 kB/s");
     let mut child = salvor(&["drill", "uploads"]).spawn().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(30);
-    let has_files =
-        || tree(&at("data")).keys().any(|path| path.starts_with("scratch") && path.extension().is_some());
-    while !has_files() {
-        assert!(Instant::now() < deadline && child.try_wait().unwrap().is_none(), "no file came to scratch");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until("a file lies in scratch", || {
+        assert!(child.try_wait().unwrap().is_none(), "the drill ended");
+        tree(&at("data")).keys().any(|path| path.starts_with("scratch") && path.extension().is_some())
+    });
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(!scratch_is_empty(&at("data")), "the killed one could not clear away");

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::jobs::tree;
+use crate::support::jobs::tree;
 
 /// A disk in a file, mounted or not.
 struct Disk {

@@ -1,6 +1,6 @@
 //! Components, incidents, and the public pages that say so without a database.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::Body;
 use chrono::{DateTime, TimeDelta};
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::support::TestApp;
+use crate::support::facts::{PATIENCE, until_async};
 
 async fn component(app: &TestApp, token: &str, name: &str) -> Value {
     let reply = app.post_as(token, "/api/v1/components", json!({ "name": name })).await;
@@ -53,15 +54,11 @@ async fn with_board(app: &TestApp, story: impl AsyncFnOnce()) {
 
 /// Asks until the answer holds `text`; panics after two seconds, the time within which published is visible.
 async fn becomes(app: &TestApp, path: &str, text: &str) -> crate::support::Reply {
-    let deadline = Instant::now() + Duration::from_secs(2);
-    loop {
+    until_async(Duration::from_secs(2), &format!("{path} says {text}"), async || {
         let reply = app.get(path).await;
-        if reply.text().contains(text) {
-            return reply;
-        }
-        assert!(Instant::now() < deadline, "{path} never said {text}: {}", reply.text());
-        tokio::task::yield_now().await;
-    }
+        if reply.text().contains(text) { Ok(reply) } else { Err(reply.text()) }
+    })
+    .await
 }
 
 on_both_engines! {
@@ -161,11 +158,10 @@ on_both_engines! {
             }
             assert_eq!(app.get("/incidents/0190b2c4-6f00-7000-8000-000000000000").await.status, 404);
             app.advance(TimeDelta::seconds(61));
-            let deadline = Instant::now() + Duration::from_secs(40);
-            while app.get("/").await.text().contains("role=\"status\" hidden") {
-                assert!(Instant::now() < deadline, "old facts must say that they are old");
-                tokio::task::yield_now().await;
-            }
+            until_async(PATIENCE, "old facts say that they are old", async || {
+                !app.get("/").await.text().contains("role=\"status\" hidden")
+            })
+            .await;
         })
         .await;
         // Another process, and still no database.

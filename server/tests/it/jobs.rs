@@ -1,11 +1,9 @@
 //! Jobs on real files: the main story, and what may go wrong in it.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use axum::body::Body;
 use http::Request;
@@ -15,118 +13,19 @@ use salvor::volumes::service as volumes;
 use salvor_app::restore::port::NewJob;
 use salvor_domain::account::{Actor, Role};
 use salvor_domain::ids::JobId;
-use salvor_domain::job::{JobControl, JobReport, JobRequest};
+use salvor_domain::job::{JobControl, JobRequest};
 use salvor_domain::path::{FilePath, Glob};
 use salvor_domain::volume::Mode;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::TestApp;
-
-pub fn check(full: bool) -> JobRequest {
-    JobRequest::Check { full, paths: vec![] }
-}
-
-pub fn protect() -> JobRequest {
-    JobRequest::Protect { to: vec![], adopt: None }
-}
-
-pub fn restore() -> JobRequest {
-    JobRequest::Restore { from: vec![], paths: vec![], files: vec![], to_folder: None }
-}
-
-pub fn job(request: JobRequest) -> NewJob {
-    NewJob { volume: "uploads".into(), request, dry_run: false, hold: false, limits: Default::default() }
-}
-
-pub async fn start(app: &TestApp, new: NewJob) -> JobId {
-    service::start(&app.core, &Actor::salvor(), new, None).await.unwrap().job.parse().unwrap()
-}
-
-pub async fn control(app: &TestApp, id: JobId, control: JobControl) -> Result<JobReport, Error> {
-    service::control(&app.core, &Actor::salvor(), id, control).await
-}
-
-/// Works on a job until it ended, or waits for a person.
-pub async fn ended(app: &TestApp, id: JobId) -> JobReport {
-    Worker::run_until_ended(app.core.clone(), id, CancellationToken::new()).await.unwrap();
-    service::job(&app.core, id).await.unwrap()
-}
-
-pub async fn run(app: &TestApp, request: JobRequest) -> JobReport {
-    let id = start(app, job(request)).await;
-    ended(app, id).await
-}
-
-/// Waits for a fact about a job.
-pub async fn until(app: &TestApp, id: JobId, what: impl Fn(&JobReport) -> bool) -> JobReport {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    loop {
-        let report = service::job(&app.core, id).await.unwrap();
-        if what(&report) {
-            return report;
-        }
-        assert!(Instant::now() < deadline, "it did not come to pass: {report:#?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
+use crate::support::jobs::{
+    check, control, ended, fill, job, protect, restore, rot, run, start, tree, until, until_state,
+    without_own,
+};
 
 async fn set_mode(app: &TestApp, to: Mode) {
     volumes::set_mode(&app.core, &Actor::salvor(), "uploads", to, "a test", true).await.unwrap();
-}
-
-/// All files below a folder, with all that a restore has to bring back; the mark of the place is not one of them.
-pub fn tree(root: &Path) -> BTreeMap<PathBuf, (Vec<u8>, i64, i64, u32)> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![root.to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).unwrap().map(Result::unwrap) {
-            let path = entry.path();
-            let meta = std::fs::symlink_metadata(&path).unwrap();
-            if meta.is_dir() {
-                folders.push(path);
-            } else if meta.is_file()
-                && !path.ends_with(".salvor/volume-id")
-                && !path.ends_with(".salvor/copy-id")
-            {
-                let bytes = std::fs::read(&path).unwrap();
-                let name = path.strip_prefix(root).unwrap().to_path_buf();
-                found.insert(name, (bytes, meta.mtime(), meta.mtime_nsec(), meta.permissions().mode()));
-            }
-        }
-    }
-    found
-}
-
-/// What Salvor keeps on a volume beside the customers' files, and what an interrupted write would leave.
-pub fn without_own(
-    mut tree: BTreeMap<PathBuf, (Vec<u8>, i64, i64, u32)>,
-) -> BTreeMap<PathBuf, (Vec<u8>, i64, i64, u32)> {
-    tree.retain(|path, _| !path.starts_with(".salvor"));
-    tree
-}
-
-/// Overwrites bytes in place without a trace in size and time.
-pub fn rot(path: &Path) {
-    let meta = std::fs::metadata(path).unwrap();
-    let mut bytes = std::fs::read(path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 0x40;
-    std::fs::write(path, bytes).unwrap();
-    let file = std::fs::File::options().write(true).open(path).unwrap();
-    file.set_modified(meta.modified().unwrap()).unwrap();
-}
-
-pub fn fill(app: &TestApp) {
-    for site in ["anna", "rose"] {
-        for number in 0..40 {
-            let bytes: Vec<u8> = (0..3_000 + number * 7).map(|at| (at * number % 251) as u8).collect();
-            app.write(format!("files/{site}/gallery {number}/p{number}.jpg"), &bytes);
-        }
-    }
-    app.write("files/empty.txt", b"");
-    app.write(Path::new("files").join(OsStr::from_bytes(b"caf\xe9 \\ 100%.gif")), b"not utf-8");
-    std::fs::set_permissions(app.path("files/empty.txt"), PermissionsExt::from_mode(0o640)).unwrap();
-    std::os::unix::fs::symlink("/etc/passwd", app.path("files/outside")).unwrap();
 }
 
 on_both_engines! {
@@ -416,23 +315,24 @@ on_both_engines! {
         let cancel = CancellationToken::new();
         let working = Worker::run(app.core.clone(), cancel.clone());
         let story = async {
-            until(app, id, |report| report.files.done > 0 || report.state == "finished").await;
+            until(app, id, "a file is done", |report| report.files.done > 0).await;
             if control(app, id, JobControl::Pause).await.is_ok() {
-                let paused = until(app, id, |report| report.state == "paused").await;
+                let paused = until_state(app, id, "paused").await;
                 let done = tree(&app.path("files")).len() as u64;
                 assert!(paused.files.done <= done && paused.eta.is_none(), "{paused:#?}");
                 control(app, id, JobControl::Resume).await.unwrap();
             }
-            let report = until(app, id, |report| report.state == "finished").await;
+            let report = until_state(app, id, "finished").await;
             assert_eq!((report.files.done, report.sources["local"].files), (3_000, 3_000), "{report:#?}");
 
             std::fs::remove_dir_all(app.path("files/many")).unwrap();
             let second = start(app, job(restore())).await;
             control(app, second, JobControl::Cancel).await.unwrap();
-            let report = until(app, second, |report| report.state == "cancelled").await;
+            let report = until_state(app, second, "cancelled").await;
             assert_eq!(report.exit_code(), 1);
             control(app, second, JobControl::Retry).await.unwrap();
-            until(app, second, |report| report.state == "finished" && report.files.done == 3_000).await;
+            let report = until_state(app, second, "finished").await;
+            assert_eq!(report.files.done, 3_000, "{report:#?}");
             cancel.cancel();
         };
         tokio::join!(working, story);
@@ -446,7 +346,7 @@ on_both_engines! {
         std::fs::remove_dir_all(app.path("files/many")).unwrap();
         let id = start(app, job(restore())).await;
         let vanish = async {
-            until(app, id, |report| report.files.done > 0 || report.state == "finished").await;
+            until(app, id, "a file is done", |report| report.files.done > 0).await;
             std::fs::rename(app.path("copies/local"), app.path("copies/away")).unwrap();
         };
         let (report, ()) = tokio::join!(ended(app, id), vanish);
@@ -507,56 +407,5 @@ on_both_engines! {
         // Who comes too late still hears how it ended; who has heard it need not ask again.
         assert!(app.stream(progress("")).await.rest().await.contains("\"finished\""));
         assert_eq!(app.send(progress("ended")).await.status, 204);
-    }
-}
-
-/// A disk of a few megabytes, mounted for one test; none where the privilege is missing.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(at: PathBuf) -> Option<Self> {
-        let mounted = std::process::Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
-            .arg(&at)
-            .output()
-            .is_ok_and(|output| output.status.success());
-        mounted.then_some(Self(at))
-    }
-
-    fn grow(&self) {
-        let grown =
-            std::process::Command::new("mount").args(["-o", "remount,size=64m"]).arg(&self.0).status();
-        assert!(grown.unwrap().success());
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // A test that failed may still hold files open: detach.
-        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
-on_both_engines! {
-    async fn a_full_disk_pauses_the_restore_and_it_goes_on_after(app: &TestApp) {
-        for number in 0..400 {
-            app.write(format!("files/many/{number}"), &vec![number as u8; 20_000]);
-        }
-        run(app, protect()).await;
-        std::fs::remove_dir_all(app.path("files")).unwrap();
-        std::fs::create_dir(app.path("files")).unwrap();
-        let Some(disk) = SmallDisk::mount(app.path("files")) else {
-            return eprintln!("skipped: a small file system cannot be mounted here (it takes root)");
-        };
-        volumes::disk_replaced(&app.core, &Actor::salvor(), "uploads", None).await.unwrap();
-        let id = start(app, job(restore())).await;
-        let report = ended(app, id).await;
-        assert_eq!((report.state.as_str(), report.files.failed), ("paused", 0), "{report:#?}");
-        assert!(report.reason.as_ref().unwrap().contains("is full"), "{report:#?}");
-        disk.grow();
-        control(app, id, JobControl::Resume).await.unwrap();
-        let report = ended(app, id).await;
-        assert_eq!((report.exit_code(), report.files.done), (0, 400), "{report:#?}");
-        assert_eq!(tree(&app.path("files")), tree(&app.path("copies/local")));
     }
 }

@@ -1,7 +1,6 @@
 //! Live progress, and several workers in one job.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use salvor::core::Core;
 use salvor::restore::{Worker, service};
@@ -9,8 +8,8 @@ use salvor_domain::ids::JobId;
 use salvor_domain::job::JobReport;
 use tokio_util::sync::CancellationToken;
 
-use crate::jobs::{job, protect, restore, run, start, tree};
 use crate::support::TestApp;
+use crate::support::jobs::{job, protect, restore, run, start, tree, until};
 
 const BIG: usize = 8_000_000;
 
@@ -31,18 +30,13 @@ fn work(core: Core, id: JobId, cancel: &CancellationToken) -> tokio::task::JoinS
     working
 }
 
-/// Looks again and again until a fact is seen; nothing that is seen on the way is more than there is.
-async fn watch(app: &TestApp, id: JobId, what: impl Fn(&JobReport) -> bool) -> JobReport {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        let report = service::job(&app.core, id).await.unwrap();
+/// Waits for a fact; nothing that is seen on the way is more than there is.
+async fn watch(app: &TestApp, id: JobId, fact: &str, is_so: impl Fn(&JobReport) -> bool) -> JobReport {
+    until(app, id, fact, |report| {
         assert!(report.bytes.done <= report.bytes.total, "{report:#?}");
-        if what(&report) {
-            return report;
-        }
-        assert!(Instant::now() < deadline, "it did not come to pass: {report:#?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+        is_so(report)
+    })
+    .await
 }
 
 on_both_engines! {
@@ -55,11 +49,11 @@ on_both_engines! {
 
         let cancel = CancellationToken::new();
         let working = work(other_process(app, Some("16 Mbit/s")), id, &cancel);
-        let first = watch(app, id, |report| report.bytes.done > 0).await;
+        let first = watch(app, id, "bytes move", |report| report.bytes.done > 0).await;
         assert_eq!(first.files.done, 0, "a file is done when it is durable: {first:#?}");
-        let later = watch(app, id, |report| report.bytes.done > first.bytes.done).await;
+        let later = watch(app, id, "more bytes move", |report| report.bytes.done > first.bytes.done).await;
         assert!(later.bytes.done < BIG as u64 && later.files.done == 0, "{later:#?}");
-        let rated = watch(app, id, |report| report.bytes_per_second.is_some()).await;
+        let rated = watch(app, id, "it has a rate", |report| report.bytes_per_second.is_some()).await;
         assert!(rated.bytes_per_second.unwrap() < 4e6, "{rated:#?}");
         cancel.cancel();
         working.join_all().await;

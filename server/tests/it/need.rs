@@ -1,7 +1,7 @@
 //! Order of need, lanes and limits: what is needed first comes first, no copy waits for a slower one, and all of it can be
 //! changed while it runs. Copies are made slow by their limits, so that order shows in facts and not in times.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::Body;
 use chrono::TimeDelta;
@@ -15,14 +15,15 @@ use salvor::volumes::{limits, service as volumes};
 use salvor_app::restore::port::NewJob;
 use salvor_app::tickets::port::TicketsPort;
 use salvor_domain::account::{Actor, Role};
-use salvor_domain::ids::JobId;
-use salvor_domain::job::{JobControl, JobReport, JobRequest};
+use salvor_domain::job::{JobControl, JobRequest};
 use salvor_domain::limits::Limits;
 use salvor_domain::path::{FilePath, Glob};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::TestApp;
+use crate::support::facts::until_async;
+use crate::support::jobs::{control, ended, job, protect, restore, run, run_new, start, until, until_state};
 
 /// More than the two segments that a copy's slots hold.
 const MANY: usize = 2_300;
@@ -44,26 +45,6 @@ fn lose_all(app: &TestApp) {
 fn is_back(app: &TestApp, number: usize) -> bool {
     std::fs::read(app.path(format!("files/{}", name(number))))
         .is_ok_and(|bytes| bytes == name(number).as_bytes())
-}
-
-async fn start(app: &TestApp, request: JobRequest) -> JobId {
-    let new =
-        NewJob { volume: "uploads".into(), request, dry_run: false, hold: false, limits: Default::default() };
-    service::start(&app.core, &Actor::salvor(), new, None).await.unwrap().job.parse().unwrap()
-}
-
-async fn run(app: &TestApp, request: JobRequest) -> JobReport {
-    let id = start(app, request).await;
-    Worker::run_until_ended(app.core.clone(), id, CancellationToken::new()).await.unwrap();
-    service::job(&app.core, id).await.unwrap()
-}
-
-fn restore() -> JobRequest {
-    JobRequest::Restore { from: vec![], paths: vec![], files: vec![], to_folder: None }
-}
-
-fn protect(to: &[&str]) -> JobRequest {
-    JobRequest::Protect { to: to.iter().map(|&copy| copy.to_owned()).collect(), adopt: None }
 }
 
 async fn limit(app: &TestApp, copy: &str, limits: &str) {
@@ -88,42 +69,27 @@ impl Working {
     }
 }
 
-/// Waits for a fact; the time is for slow machines.
-async fn until(app: &TestApp, id: JobId, what: impl Fn(&JobReport) -> bool) -> JobReport {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    loop {
-        let report = service::job(&app.core, id).await.unwrap();
-        if what(&report) {
-            return report;
-        }
-        assert!(Instant::now() < deadline, "it did not come to pass: {report:#?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-async fn until_back(app: &TestApp, number: usize, within: Duration) {
-    let deadline = Instant::now() + within;
-    while !is_back(app, number) {
-        assert!(Instant::now() < deadline, "{} is not back", name(number));
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+/// Within ten seconds: what is needed more overtakes within seconds.
+async fn until_back(app: &TestApp, number: usize) {
+    let fact = format!("{} is back", name(number));
+    until_async(Duration::from_secs(10), &fact, async || is_back(app, number)).await;
 }
 
 on_both_engines! {
     async fn a_file_deleted_while_a_restore_has_it_in_hand_stays_deleted(app: &TestApp) {
         fill(app, 0..60);
-        run(app, protect(&[])).await;
+        run(app, protect()).await;
         lose_all(app);
         limit(app, "local", r#"{"files_per_second":20}"#).await;
-        let id = start(app, restore()).await;
+        let id = start(app, job(restore())).await;
         let working = Working::begin(&app.core);
         // All of them lie in one segment, whose rows were read before the first was back.
-        until(app, id, |report| report.files.done > 0).await;
+        until(app, id, "a file is done", |report| report.files.done > 0).await;
         let last = (0..60).rev().find(|&number| !is_back(app, number)).unwrap();
         let deleted = FilePath::new(name(last)).unwrap();
         volumes::mark_deleted(&app.core, &Actor::salvor(), "uploads", &deleted).await.unwrap();
         limit(app, "local", "{}").await;
-        let report = until(app, id, |report| report.state == "finished").await;
+        let report = until_state(app, id, "finished").await;
         working.end().await;
         assert_eq!((report.files.done, report.files.skipped, report.files.failed), (59, 1, 0), "{report:#?}");
         assert!(!app.path(format!("files/{}", name(last))).exists(), "it stays deleted");
@@ -133,12 +99,12 @@ on_both_engines! {
 
     async fn what_is_raised_overtakes_thousands_and_is_counted_once(app: &TestApp) {
         fill(app, 0..MANY);
-        run(app, protect(&[])).await;
+        run(app, protect()).await;
         lose_all(app);
         limit(app, "local", r#"{"files_per_second":100}"#).await;
-        let id = start(app, restore()).await;
+        let id = start(app, job(restore())).await;
         let working = Working::begin(&app.core);
-        until(app, id, |report| report.files.done > 0).await;
+        until(app, id, "a file is done", |report| report.files.done > 0).await;
 
         // The last of all; and some that a worker has in hand at this moment.
         let token = app.token(Role::Operator).await;
@@ -149,7 +115,7 @@ on_both_engines! {
         let last = MANY - 1;
         let raised = raise(json!([name(last), "anna/p020*.txt"])).await.json();
         assert!((1..=11).contains(&raised["moved"].as_u64().unwrap()), "{raised}");
-        until_back(app, last, Duration::from_secs(10)).await;
+        until_back(app, last).await;
         let report = service::job(&app.core, id).await.unwrap();
         assert!(report.files.done < MANY as u64 / 2, "most still wait: {report:#?}");
         assert_eq!(raise(json!([name(last)])).await.json()["moved"], 0);
@@ -161,7 +127,7 @@ on_both_engines! {
         assert!(raise(json!(["nothing/**"])).await.json()["moved"] == 0);
 
         limit(app, "local", "{}").await;
-        let report = until(app, id, |report| report.state == "finished").await;
+        let report = until_state(app, id, "finished").await;
         assert_eq!((report.exit_code(), report.files.done, report.files.total), (0, MANY as u64, MANY as u64));
         assert_eq!(report.bytes.done, report.bytes.total, "counted once: {report:#?}");
         assert!((0..MANY).all(|number| is_back(app, number)));
@@ -180,13 +146,13 @@ on_both_engines! {
             std::fs::File::options().write(true).open(path).unwrap().set_modified(long_ago).unwrap();
         }
         fill(app, old..old + new);
-        run(app, protect(&[])).await;
+        run(app, protect()).await;
         lose_all(app);
         limit(app, "local", r#"{"files_per_second":150}"#).await;
-        let id = start(app, restore()).await;
+        let id = start(app, job(restore())).await;
         let working = Working::begin(&app.core);
         for number in old..old + new {
-            until_back(app, number, Duration::from_secs(10)).await;
+            until_back(app, number).await;
         }
         let before = (0..old).filter(|number| is_back(app, *number)).count();
         assert!(before < old / 2, "{before} old files came before the last new one");
@@ -195,20 +161,20 @@ on_both_engines! {
         let path = FilePath::new(name(old - 1)).unwrap();
         let asked = need::raise_in_volume(&app.core, &Actor::salvor(), 1, std::slice::from_ref(&path)).await;
         assert_eq!(asked.unwrap(), 1);
-        until_back(app, old - 1, Duration::from_secs(10)).await;
+        until_back(app, old - 1).await;
         assert_eq!(service::job(&app.core, id).await.unwrap().state, "running");
-        service::control(&app.core, &Actor::salvor(), id, JobControl::Cancel).await.unwrap();
+        control(app, id, JobControl::Cancel).await.unwrap();
         working.end().await;
     }
 
     async fn a_ticket_takes_its_file_out_of_the_queue_of_a_restore_under_way(app: &TestApp) {
         fill(app, 0..MANY);
-        run(app, protect(&[])).await;
+        run(app, protect()).await;
         lose_all(app);
         limit(app, "local", r#"{"files_per_second":100}"#).await;
-        let id = start(app, restore()).await;
+        let id = start(app, job(restore())).await;
         let working = Working::begin(&app.core);
-        until(app, id, |report| report.files.done > 0).await;
+        until(app, id, "a file is done", |report| report.files.done > 0).await;
         let wanted = MANY - 2;
         let body = json!({ "email": "anna@example.com", "site": "anna", "lines": [name(wanted)] });
         let report = Request::post("/api/v1/tickets").header(CONTENT_TYPE, "application/json");
@@ -217,23 +183,23 @@ on_both_engines! {
         follow::round(&app.core).await.unwrap();
         let ticket = app.state.tickets.ticket(number).await.unwrap();
         assert_eq!(ticket.lines[0].job.as_deref(), Some(id.to_string().as_str()), "no second job: {ticket:?}");
-        until_back(app, wanted, Duration::from_secs(10)).await;
+        until_back(app, wanted).await;
         assert!(service::job(&app.core, id).await.unwrap().files.done < MANY as u64 / 2);
-        service::control(&app.core, &Actor::salvor(), id, JobControl::Cancel).await.unwrap();
+        control(app, id, JobControl::Cancel).await.unwrap();
         working.end().await;
     }
 
     async fn a_slow_copy_holds_up_nobody_and_its_limit_is_lifted_while_it_runs(app: &TestApp) {
         // What only the slow copy holds is of the same age, and comes first by name.
         fill(app, 1_500..MANY);
-        run(app, protect(&[])).await;
+        run(app, protect()).await;
         fill(app, 0..1_500);
-        run(app, protect(&["offsite"])).await;
+        run(app, JobRequest::Protect { to: vec!["offsite".into()], adopt: None }).await;
         lose_all(app);
         limit(app, "offsite", r#"{"bandwidth":"0"}"#).await;
-        let id = start(app, restore()).await;
+        let id = start(app, job(restore())).await;
         let working = Working::begin(&app.core);
-        let report = until(app, id, |report| report.files.done == (MANY - 1_500) as u64).await;
+        let report = until(app, id, "all that local holds is done", |report| report.files.done == (MANY - 1_500) as u64).await;
         assert_eq!(report.sources.keys().collect::<Vec<_>>(), ["local"], "{report:#?}");
         assert!(is_back(app, MANY - 1) && !is_back(app, 0));
 
@@ -250,7 +216,7 @@ on_both_engines! {
         assert_eq!((now["basis"].as_str(), now["by_hand"].as_bool()), (Some("as configured"), Some(false)));
         assert!(!is_back(app, 0), "the job itself is held");
         put(format!("/api/v1/jobs/{id}/limits"), json!({})).await;
-        let report = until(app, id, |report| report.state == "finished").await;
+        let report = until_state(app, id, "finished").await;
         assert_eq!((report.exit_code(), report.sources["offsite"].files), (0, 1_500), "{report:#?}");
         put("/api/v1/volumes/uploads/copies/tape/limits".into(), json!({})).await.problem(404);
         let wrong = put(copy.into(), json!({ "bandwidth": "fast" })).await;
@@ -260,19 +226,19 @@ on_both_engines! {
 
     async fn a_copy_that_has_run_dry_takes_over_what_it_holds_as_well(app: &TestApp) {
         fill(app, 0..MANY);
-        run(app, protect(&[])).await;
+        run(app, protect()).await;
         // Known to be fast.
         lose_all(app);
         let from = JobRequest::Restore { from: vec!["offsite".into()], paths: vec![], files: vec![], to_folder: None };
         assert_eq!(run(app, from).await.sources["offsite"].files, MANY as u64);
         lose_all(app);
         limit(app, "local", r#"{"files_per_second":150}"#).await;
-        let id = start(app, restore()).await;
+        let id = start(app, job(restore())).await;
         let working = Working::begin(&app.core);
-        let report = until(app, id, |report| report.sources.contains_key("offsite")).await;
+        let report = until(app, id, "offsite helps", |report| report.sources.contains_key("offsite")).await;
         assert!(report.plan.as_ref().unwrap().sources.iter().all(|source| source.name == "local"));
         limit(app, "local", "{}").await;
-        let report = until(app, id, |report| report.state == "finished").await;
+        let report = until_state(app, id, "finished").await;
         assert_eq!((report.exit_code(), report.files.done), (0, MANY as u64), "{report:#?}");
         working.end().await;
     }
@@ -283,23 +249,19 @@ on_both_engines! {
         config.volumes.clear();
         let stranger = Core { config: config.into(), ..app.core.clone() };
         let working = Working::begin(&stranger);
-        let id = start(app, protect(&[])).await;
+        let id = start(app, job(protect())).await;
         let refused =
             Worker::run_until_ended(stranger.clone(), id, CancellationToken::new()).await.unwrap_err();
         assert!(refused.to_string().contains("not in the configuration"), "{refused}");
         assert_eq!(service::job(&app.core, id).await.unwrap().state, "planning");
-        Worker::run_until_ended(app.core.clone(), id, CancellationToken::new()).await.unwrap();
-        assert_eq!(service::job(&app.core, id).await.unwrap().files.done, 10);
+        assert_eq!(ended(app, id).await.files.done, 10);
         working.end().await;
     }
 
     async fn a_gentle_job_comes_to_its_end(app: &TestApp) {
         fill(app, 0..50);
         let limits = serde_json::from_str(r#"{"gentle":true,"files_per_second":500}"#).unwrap();
-        let new = NewJob { volume: "uploads".into(), request: protect(&[]), dry_run: false, hold: false, limits };
-        let id = service::start(&app.core, &Actor::salvor(), new, None).await.unwrap().job.parse().unwrap();
-        Worker::run_until_ended(app.core.clone(), id, CancellationToken::new()).await.unwrap();
-        let report = service::job(&app.core, id).await.unwrap();
+        let report = run_new(app, NewJob { limits, ..job(protect()) }).await;
         assert_eq!((report.exit_code(), report.limits.to_string()), (0, "at most 500 files/s, gently".into()));
     }
 }

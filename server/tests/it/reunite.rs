@@ -15,8 +15,10 @@ use salvor_domain::ids::JobId;
 use salvor_domain::job::{JobControl, JobReport, JobRequest};
 use salvor_domain::path::FilePath;
 
-use crate::jobs::{check, control, ended, fill, job, protect, restore, rot, run, start, tree, without_own};
 use crate::support::TestApp;
+use crate::support::jobs::{
+    check, control, ended, fill, job, protect, restore, rot, run, start, tree, without_own,
+};
 
 fn reunite() -> JobRequest {
     JobRequest::Reunite { from: vec![] }

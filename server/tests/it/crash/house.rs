@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::DateTime;
 use salvor::clock::random;
@@ -13,7 +13,8 @@ use salvor::database::Db;
 use serde_json::Value;
 use sqlx::sqlite::SqlitePool;
 
-use crate::jobs::tree;
+use crate::support::facts::within;
+use crate::support::jobs::tree;
 
 /// Files of the volume: enough for several segments.
 const FILES: usize = 2_500;
@@ -120,14 +121,11 @@ impl House {
     /// Runs and kills it after a random while; true if it had not ended by then.
     fn killed(&mut self, args: &[&str]) -> bool {
         let mut child = self.salvor(args).spawn().unwrap();
-        let until = Instant::now() + self.most.mul_f64(self.chance());
+        let while_it_lives = self.most.mul_f64(self.chance());
         let before = self.progress();
-        while Instant::now() < until {
-            if child.try_wait().unwrap().is_some() {
-                self.most = self.most.mul_f64(0.8).max(Duration::from_millis(50));
-                return false;
-            }
-            std::thread::sleep(Duration::from_millis(1));
+        if within(while_it_lives, || child.try_wait().unwrap().is_some()).is_ok() {
+            self.most = self.most.mul_f64(0.8).max(Duration::from_millis(50));
+            return false;
         }
         child.kill().unwrap();
         child.wait().unwrap();

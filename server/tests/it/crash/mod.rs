@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use house::House;
 
-use crate::jobs::{rot, tree};
+use crate::support::jobs::{rot, tree};
 
 type Tree = BTreeMap<PathBuf, (Vec<u8>, i64, i64, u32)>;
 

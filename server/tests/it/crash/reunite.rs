@@ -2,7 +2,7 @@
 
 use super::house::{self, House, shown};
 use super::own;
-use crate::jobs::tree;
+use crate::support::jobs::tree;
 
 #[test]
 fn a_killed_reunite_goes_on_and_loses_nothing() {

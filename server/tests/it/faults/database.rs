@@ -7,25 +7,24 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::{noise, run};
-use crate::jobs::tree;
-
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::support::facts::{until, within};
+use crate::support::jobs::{tree, without_own};
 
 #[test]
 fn serve_starts_without_its_database_and_goes_on_with_it() {
     let Some(mut house) = House::new() else { return };
     house.database.start();
     let server = house.serve();
-    house.until("/readyz", |status, _| status == 200);
+    house.until_status("/readyz", 200);
     // Facts that a restart can show.
-    until(|| house.folder.path().join("data/status/view.json").exists());
+    until("the page is kept on disk", || house.folder.path().join("data/status/view.json").exists());
     let (status, token, _) = house.salvor(&["token", "create", "test", "--role", "operator"]);
     assert_eq!(status, Some(0));
     drop(server);
 
     house.database.stop();
     let _server = house.serve();
-    let (_, page) = house.until("/", |status, _| status == 200);
+    let page = house.until_status("/", 200);
     assert!(page.contains("As of"), "{page}");
     let (status, why) = house.get("/readyz", None);
     assert!(status == 503 && why.contains("database is away"), "{status} {why}");
@@ -36,7 +35,7 @@ fn serve_starts_without_its_database_and_goes_on_with_it() {
     assert!(asked.elapsed() < Duration::from_secs(5), "nobody waits for it");
 
     house.database.start();
-    house.until("/readyz", |status, _| status == 200);
+    house.until_status("/readyz", 200);
     assert_eq!(house.get("/api/v1/jobs", Some(token.trim())).0, 200);
 }
 
@@ -53,29 +52,21 @@ fn a_restore_goes_on_after_its_database_was_away() {
         std::fs::remove_dir_all(house.folder.path().join(format!("files/site {site}"))).unwrap();
     }
     let _server = house.serve();
-    house.until("/readyz", |status, _| status == 200);
+    house.until_status("/readyz", 200);
     let (_, id, said) = house.salvor(&["restore", "uploads", "--detach"]);
     let id = id.trim().to_owned();
     assert!(!id.is_empty(), "{said}");
-    until(|| !house.files().is_empty());
+    until("a file is back", || !house.files().is_empty());
     house.database.stop();
-    house.until("/readyz", |status, _| status == 503);
+    house.until_status("/readyz", 503);
     house.database.start();
-    until(|| {
+    until("the restore is finished", || {
         let (_, report, _) = house.salvor(&["job", "show", &id, "--json"]);
         let report: serde_json::Value = serde_json::from_str(&report).unwrap();
         assert_eq!(report["files"]["failed"], 0, "{report}");
-        report["state"] == "finished"
+        if report["state"] == "finished" { Ok(()) } else { Err(report) }
     });
     assert!(house.files() == before);
-}
-
-fn until(what: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !what() {
-        assert!(Instant::now() < deadline, "it did not come to pass");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// A volume with a copy, a database server, and the program.
@@ -92,10 +83,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         // It is told to stop as an operator would; what hangs is killed.
         run(Command::new("kill").arg(self.0.id().to_string()));
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while self.0.try_wait().is_ok_and(|ended| ended.is_none()) && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let _ = within(Duration::from_secs(20), || self.0.try_wait().is_ok_and(|ended| ended.is_some()));
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -143,7 +131,7 @@ impl House {
     }
 
     fn files(&self) -> std::collections::BTreeMap<PathBuf, (Vec<u8>, i64, i64, u32)> {
-        crate::jobs::without_own(tree(&self.folder.path().join("files")))
+        without_own(tree(&self.folder.path().join("files")))
     }
 
     /// Status and text of an answer; 0 when nobody answers.
@@ -158,16 +146,12 @@ impl House {
         (read.ok().and(status).unwrap_or(0), answer)
     }
 
-    fn until(&self, path: &str, what: impl Fn(u16, &str) -> bool) -> (u16, String) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
+    /// Waits until a path is answered with this status; gives what it says then.
+    fn until_status(&self, path: &str, wanted: u16) -> String {
+        until(&format!("{path} is answered with {wanted}"), || {
             let (status, text) = self.get(path, None);
-            if what(status, &text) {
-                return (status, text);
-            }
-            assert!(Instant::now() < deadline, "{path}: {status} {text}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+            if status == wanted { Ok(text) } else { Err((status, text)) }
+        })
     }
 }
 

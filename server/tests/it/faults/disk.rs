@@ -4,7 +4,7 @@ use salvor::restore::service;
 use salvor_domain::job::JobControl;
 
 use super::{Disk, FILES, fill, goes_on, in_vain, lose, noise, stuck, told_once, with_worker};
-use crate::jobs::{control, job, protect, restore, run, start, tree, without_own};
+use crate::support::jobs::{control, job, protect, restore, run, start, tree, until_state, without_own};
 
 on_both_engines! {
     async fn a_full_disk_holds_a_restore_up_until_there_is_room(app: &TestApp) {
@@ -67,10 +67,10 @@ on_both_engines! {
             app.advance(chrono::TimeDelta::hours(1));
             // Another job, started later, comes to its end: the worker has looked, and this one still waits.
             let other = start(app, job(restore())).await;
-            crate::jobs::until(app, other, |report| report.state == "finished").await;
+            until_state(app, other, "finished").await;
             assert_eq!(service::job(&app.core, id).await.unwrap().state, "paused");
             control(app, id, JobControl::Resume).await.unwrap();
-            let report = crate::jobs::until(app, id, |report| report.state == "finished").await;
+            let report = until_state(app, id, "finished").await;
             assert_eq!((report.exit_code(), report.files.failed), (0, 0), "{report:#?}");
         })
         .await;
@@ -86,7 +86,7 @@ on_both_engines! {
             stuck(app, id).await;
             std::fs::rename(app.path("away"), app.path("files")).unwrap();
             app.advance(-chrono::TimeDelta::hours(5));
-            let report = crate::jobs::until(app, id, |report| report.state == "finished").await;
+            let report = until_state(app, id, "finished").await;
             assert_eq!((report.exit_code(), report.files.done), (0, FILES as u64), "{report:#?}");
             assert!(report.seconds >= 0.0, "{report:#?}");
         })
@@ -104,7 +104,7 @@ on_both_engines! {
         drop(died);
         app.advance(-chrono::TimeDelta::hours(5));
         with_worker(app, async {
-            let report = crate::jobs::until(app, id, |report| report.state == "finished").await;
+            let report = until_state(app, id, "finished").await;
             assert_eq!((report.exit_code(), report.files.failed), (0, 0), "{report:#?}");
         })
         .await;

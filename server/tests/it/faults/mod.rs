@@ -20,8 +20,8 @@ use salvor_domain::ids::JobId;
 use salvor_domain::job::JobReport;
 use tokio_util::sync::CancellationToken;
 
-use crate::jobs::until;
 use crate::support::TestApp;
+use crate::support::jobs::{until, until_state};
 
 /// Files that a restore has to bring back: enough for two segments.
 const FILES: usize = 1_500;
@@ -59,7 +59,7 @@ async fn with_worker<T>(app: &TestApp, story: impl Future<Output = T>) -> T {
 
 /// Waits until Salvor itself has paused the job, with a time for the next try.
 async fn stuck(app: &TestApp, id: JobId) -> JobReport {
-    until(app, id, |report| report.state == "paused" && report.tries_again_at.is_some()).await
+    until(app, id, "it is stuck", |report| report.state == "paused" && report.tries_again_at.is_some()).await
 }
 
 /// Lets the next `tries` come to pass, each in vain.
@@ -67,14 +67,15 @@ async fn in_vain(app: &TestApp, id: JobId, tries: usize) {
     for _ in 0..tries {
         let before = stuck(app, id).await.tries_again_at;
         app.advance(TimeDelta::seconds(61));
-        until(app, id, |report| report.tries_again_at.is_some() && report.tries_again_at != before).await;
+        let is_later = |report: &JobReport| report.tries_again_at.is_some_and(|at| Some(at) != before);
+        until(app, id, "it was tried in vain", is_later).await;
     }
 }
 
 /// The cause is gone: nobody says a word, and the job comes to its end.
 async fn goes_on(app: &TestApp, id: JobId) -> JobReport {
     app.advance(TimeDelta::seconds(61));
-    until(app, id, |report| report.state == "finished").await
+    until_state(app, id, "finished").await
 }
 
 /// The job's log says that it was stuck and that it went on, each once, however often it was tried.

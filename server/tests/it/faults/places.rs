@@ -6,8 +6,8 @@ use salvor_domain::path::FilePath;
 use serde_json::json;
 
 use super::{Disk, FILES, fill, goes_on, lose, stuck, told_once, with_worker};
-use crate::jobs::{check, ended, job, protect, restore, run, start, tree, without_own};
 use crate::support::TestApp;
+use crate::support::jobs::{check, ended, job, protect, restore, run, start, tree, without_own};
 
 /// What an unmount leaves: an empty folder of the same name.
 fn unmount(app: &TestApp, folder: &str) {

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use super::run;
 use crate::crash::house::{House, shown};
-use crate::jobs::{tree, without_own};
+use crate::support::jobs::{tree, without_own};
 
 /// A restore that waits for a worker, and what has to be there in the end.
 fn broken_house() -> (House, String, impl Fn(&House)) {

@@ -1,9 +1,10 @@
 //! Faults of the places as wholes: a volume or its copies that are away for a while.
 
 use salvor::volumes::service as volumes;
+use salvor_domain::job::JobReport;
 
 use super::{FILES, fill, goes_on, in_vain, lose, stuck, told_once, with_worker};
-use crate::jobs::{check, job, protect, restore, run, start, tree, without_own};
+use crate::support::jobs::{check, job, protect, restore, run, start, tree, until, without_own};
 
 on_both_engines! {
     async fn a_volume_that_is_away_holds_its_jobs_up(app: &TestApp) {
@@ -61,10 +62,10 @@ on_both_engines! {
         lose(app);
         let id = start(app, job(restore())).await;
         with_worker(app, async {
-            crate::jobs::until(app, id, |report| report.plan.is_some()).await;
+            until(app, id, "it has a plan", |report| report.plan.is_some()).await;
             std::fs::rename(app.path("copies"), app.path("away")).unwrap();
-            let report =
-                crate::jobs::until(app, id, |report| report.tries_again_at.is_some() || report.state == "finished").await;
+            let is_over = |report: &JobReport| report.tries_again_at.is_some() || report.state == "finished";
+            let report = until(app, id, "it is stuck, or was quicker", is_over).await;
             std::fs::rename(app.path("away"), app.path("copies")).unwrap();
             assert_eq!(report.files.failed, 0, "nothing is lost: {report:#?}");
             let report = if report.state == "finished" { report } else { goes_on(app, id).await };

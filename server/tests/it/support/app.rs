@@ -20,6 +20,8 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use super::facts::PATIENCE;
+
 /// The volume `uploads` lies in `files/`, its copies `local` and `offsite` in `copies/…`.
 const CONFIG: &str = r#"
 [server]
@@ -50,9 +52,6 @@ url_patterns = ["https://{site}.example.com/files/{path}"]
 "#;
 
 pub const PASSWORD: &str = "correct horse battery";
-
-/// For what must come, and soon.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
 pub struct TestApp {
     pub core: Core,

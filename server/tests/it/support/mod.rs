@@ -3,6 +3,8 @@
 
 mod app;
 mod engine;
+pub mod facts;
+pub mod jobs;
 
 pub use app::{PASSWORD, Reply, TestApp};
 pub use engine::{Engine, run};
