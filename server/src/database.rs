@@ -106,6 +106,19 @@ macro_rules! build {
 }
 pub(crate) use build;
 
+/// Appends `(path, path, …)` to the query of [`build!`].
+macro_rules! push_paths {
+    ($query:expr, $paths:expr) => {{
+        $query.push("(");
+        let mut list = $query.separated(", ");
+        for path in $paths {
+            list.push_bind(path.as_bytes());
+        }
+        $query.push(")")
+    }};
+}
+pub(crate) use push_paths;
+
 macro_rules! fetch_optional {
     ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
         $crate::database::on!($tx, |c| sqlx::query_as::<_, $row>($sql)$(.bind($bind))*.fetch_optional(c).await)

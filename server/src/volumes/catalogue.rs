@@ -14,7 +14,7 @@ use salvor_domain::volume::FileState;
 use sqlx::Row;
 
 use super::{CHUNK, from_sql, stored_path, to_sql};
-use crate::database::{Tx, bad_row, build, fetch_all, fetch_optional};
+use crate::database::{Tx, bad_row, build, fetch_all, fetch_optional, push_paths};
 
 use figures::Counting;
 pub use figures::{Figures, figures, recount};
@@ -76,12 +76,8 @@ pub async fn get(tx: &mut Tx, volume_id: i64, paths: &[FilePath]) -> sqlx::Resul
     let mut found = Vec::with_capacity(paths.len());
     for paths in paths.chunks(CHUNK) {
         let rows = build!(&mut *tx, |query, connection| {
-            query.push(ROW).push(" WHERE volume_id = ").push_bind(volume_id).push(" AND path IN (");
-            let mut list = query.separated(", ");
-            for path in paths {
-                list.push_bind(path.as_bytes());
-            }
-            query.push(")").build_query_as::<Raw>().fetch_all(connection).await
+            query.push(ROW).push(" WHERE volume_id = ").push_bind(volume_id).push(" AND path IN ");
+            push_paths!(query, paths).build_query_as::<Raw>().fetch_all(connection).await
         })?;
         found.extend(parsed(rows)?);
     }
@@ -108,32 +104,20 @@ pub async fn find_by_name(
 /// Adds these rows; where the path is there already, they take its place. A file whose owner deleted it stays deleted
 /// unless the row is of a newer file.
 pub async fn upsert(tx: &mut Tx, volume_id: i64, rows: &[CatalogueRow]) -> sqlx::Result<()> {
-    let counting = Counting::begin(tx, volume_id, rows.iter().map(|row| &row.path)).await?;
-    for rows in rows.chunks(CHUNK) {
-        build!(&mut *tx, |query, connection| {
-            query.push(
-                "INSERT INTO files (volume_id, path, size, mtime_ns, digest, mode, state, holders, verified_at) ",
-            );
-            query.push_values(rows, |mut values, row| {
-                values.push_bind(volume_id).push_bind(row.path.as_bytes()).push_bind(to_sql(row.size));
-                values.push_bind(row.mtime_ns).push_bind(&row.digest.0[..]).push_bind(i64::from(row.mode));
-                values.push_bind(code(row.state)).push_bind(to_sql(row.holders));
-                values.push_bind(row.verified_at.timestamp());
-            });
-            query.push(
-                " ON CONFLICT (volume_id, path) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns, \
-                 digest = excluded.digest, mode = excluded.mode, \
-                 state = CASE WHEN files.state = 3 AND excluded.mtime_ns <= files.mtime_ns THEN 3 ELSE excluded.state END, \
-                 holders = excluded.holders, verified_at = excluded.verified_at",
-            );
-            query.build().execute(connection).await.map(drop)
-        })?;
-    }
-    counting.end(tx).await
+    let replace = "UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns, \
+                   digest = excluded.digest, mode = excluded.mode, \
+                   state = CASE WHEN files.state = 3 AND excluded.mtime_ns <= files.mtime_ns THEN 3 ELSE excluded.state END, \
+                   holders = excluded.holders, verified_at = excluded.verified_at";
+    insert(tx, volume_id, rows, replace).await
 }
 
 /// Adds these rows; where the path is there already, whatever is there stays.
 pub async fn add(tx: &mut Tx, volume_id: i64, rows: &[CatalogueRow]) -> sqlx::Result<()> {
+    insert(tx, volume_id, rows, "NOTHING").await
+}
+
+/// `or` says what is done where the path is there already.
+async fn insert(tx: &mut Tx, volume_id: i64, rows: &[CatalogueRow], or: &'static str) -> sqlx::Result<()> {
     let counting = Counting::begin(tx, volume_id, rows.iter().map(|row| &row.path)).await?;
     for rows in rows.chunks(CHUNK) {
         build!(&mut *tx, |query, connection| {
@@ -146,7 +130,7 @@ pub async fn add(tx: &mut Tx, volume_id: i64, rows: &[CatalogueRow]) -> sqlx::Re
                 values.push_bind(code(row.state)).push_bind(to_sql(row.holders));
                 values.push_bind(row.verified_at.timestamp());
             });
-            query.push(" ON CONFLICT (volume_id, path) DO NOTHING");
+            query.push(" ON CONFLICT (volume_id, path) DO ").push(or);
             query.build().execute(connection).await.map(drop)
         })?;
     }
@@ -169,12 +153,8 @@ pub async fn set_state(
     for paths in paths.chunks(CHUNK) {
         build!(&mut *tx, |query, connection| {
             query.push("UPDATE files SET state = ").push_bind(state);
-            query.push(" WHERE volume_id = ").push_bind(volume_id).push(" AND path IN (");
-            let mut list = query.separated(", ");
-            for path in paths {
-                list.push_bind(path.as_bytes());
-            }
-            query.push(") AND state <> ").push_bind(code(FileState::Tombstone));
+            query.push(" WHERE volume_id = ").push_bind(volume_id).push(" AND path IN ");
+            push_paths!(query, paths).push(" AND state <> ").push_bind(code(FileState::Tombstone));
             query.build().execute(connection).await.map(drop)
         })?;
     }
@@ -197,12 +177,8 @@ pub async fn verified(
             query.push("UPDATE files SET state = ").push_bind(code(FileState::Present));
             query.push(", verified_at = ").push_bind(at.timestamp());
             query.push(" WHERE volume_id = ").push_bind(volume_id);
-            query.push(" AND state <> ").push_bind(code(FileState::Tombstone)).push(" AND path IN (");
-            let mut list = query.separated(", ");
-            for path in paths {
-                list.push_bind(path.as_bytes());
-            }
-            query.push(")").build().execute(connection).await.map(|done| done.rows_affected())
+            query.push(" AND state <> ").push_bind(code(FileState::Tombstone)).push(" AND path IN ");
+            push_paths!(query, paths).build().execute(connection).await.map(|done| done.rows_affected())
         })?;
     }
     Ok(present)
@@ -222,12 +198,8 @@ pub async fn set_holder(
     for paths in paths.chunks(CHUNK) {
         build!(&mut *tx, |query, connection| {
             query.push("UPDATE files SET holders = holders ").push(operator).push(" ").push_bind(mask);
-            query.push(" WHERE volume_id = ").push_bind(volume_id).push(" AND path IN (");
-            let mut list = query.separated(", ");
-            for path in paths {
-                list.push_bind(path.as_bytes());
-            }
-            query.push(")").build().execute(connection).await.map(drop)
+            query.push(" WHERE volume_id = ").push_bind(volume_id).push(" AND path IN ");
+            push_paths!(query, paths).build().execute(connection).await.map(drop)
         })?;
     }
     counting.end(tx).await

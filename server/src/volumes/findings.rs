@@ -7,7 +7,7 @@ use salvor_domain::ids::JobId;
 use salvor_domain::path::FilePath;
 
 use super::{CHUNK, from_sql, stored_path, to_sql};
-use crate::database::{Tx, bad_row, build, execute, fetch_all, scalar};
+use crate::database::{Tx, bad_row, build, execute, fetch_all, push_paths, scalar};
 
 const PAGE: u32 = 100;
 const LONGEST_PAGE: u32 = 500;
@@ -176,12 +176,12 @@ pub async fn of_files(
     let mut found = Vec::new();
     for paths in paths.chunks(CHUNK) {
         let rows = build!(&mut *tx, |query, connection| {
-            query.push(ROW).push(" WHERE volume_id = ").push_bind(volume_id).push(" AND path IN (");
-            let mut list = query.separated(", ");
-            for path in paths {
-                list.push_bind(path.as_bytes());
-            }
-            query.push(") ORDER BY path, kind").build_query_as::<Raw>().fetch_all(connection).await
+            query.push(ROW).push(" WHERE volume_id = ").push_bind(volume_id).push(" AND path IN ");
+            push_paths!(query, paths)
+                .push(" ORDER BY path, kind")
+                .build_query_as::<Raw>()
+                .fetch_all(connection)
+                .await
         })?;
         for raw in rows {
             let (kind, state) = raw.words()?;

@@ -9,7 +9,7 @@ use salvor_domain::volume::ModeState;
 use sqlx::types::Json;
 
 use super::{catalogue, from_sql};
-use crate::database::{Tx, bad_row, build, execute, fetch_all, fetch_optional};
+use crate::database::{Tx, bad_row, build, execute, fetch_all, fetch_optional, push_paths};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct VolumeRow {
@@ -171,12 +171,8 @@ pub async fn clear_copy_faults(tx: &mut Tx, volume_id: i64, bit: u8, paths: &[Fi
     for paths in paths.chunks(super::CHUNK) {
         build!(&mut *tx, |query, connection| {
             query.push("DELETE FROM copy_faults WHERE volume_id = ").push_bind(volume_id);
-            query.push(" AND bit = ").push_bind(i64::from(bit)).push(" AND path IN (");
-            let mut list = query.separated(", ");
-            for path in paths {
-                list.push_bind(path.as_bytes());
-            }
-            query.push(")").build().execute(connection).await.map(drop)
+            query.push(" AND bit = ").push_bind(i64::from(bit)).push(" AND path IN ");
+            push_paths!(query, paths).build().execute(connection).await.map(drop)
         })?;
     }
     Ok(())

@@ -13,12 +13,12 @@ use salvor_domain::volume::{FileState, Mode};
 use salvor_engine::{AdoptOptions, Control, Holding, SourceFault, SourceHandle, adopt_batch};
 use tokio::sync::mpsc;
 
-use crate::restore::drivers::Planned;
 use crate::restore::drivers::adopt_verdict::Verdicts;
 use crate::restore::drivers::check_plan::LOST_AND_FOUND;
 use crate::restore::drivers::filling::Filling;
+use crate::restore::drivers::{Planned, batch_len, settle};
 use crate::restore::store::figures::{self, SourceFigures};
-use crate::restore::store::segments::{self, Item, ItemState};
+use crate::restore::store::segments::{self, Item};
 use crate::restore::work::{Copy, Halt, Work};
 use crate::volumes::store as volumes;
 use crate::volumes::{catalogue, findings};
@@ -230,7 +230,8 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
     drop(tx);
     let mut left = items.as_slice();
     while !left.is_empty() {
-        let (batch, rest) = left.split_at(batch_len(left));
+        let (batch, rest) =
+            left.split_at(batch_len(left.iter().map(|item| item.size), BATCH_FILES, BATCH_BYTES));
         let paths: Vec<FilePath> = batch.iter().map(|item| item.path.clone()).collect();
         let options = AdoptOptions { threads: work.threads, limit: work.job_limit() };
         let (control, progress) = (work.control.clone(), work.progress.clone());
@@ -248,16 +249,6 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
     Ok(())
 }
 
-fn batch_len(items: &[Item]) -> usize {
-    let mut bytes = 0;
-    let fits = items.iter().take(BATCH_FILES).take_while(|item| {
-        let fits = bytes < BATCH_BYTES;
-        bytes += item.size;
-        fits
-    });
-    fits.count()
-}
-
 async fn record(
     work: &Work,
     copy: &Copy,
@@ -265,7 +256,7 @@ async fn record(
     outcomes: &[salvor_engine::AdoptOutcome],
     seconds: f64,
 ) -> Result<(), Halt> {
-    let (volume, segment, bit) = (work.place.volume.id, work.segment.id, copy.row.bit);
+    let (volume, bit) = (work.place.volume.id, copy.row.bit);
     let now = work.core.clock.now();
     let paths: Vec<FilePath> = batch.iter().map(|item| item.path.clone()).collect();
     let (mut tx, mut job) = work.begin().await?;
@@ -275,11 +266,7 @@ async fn record(
         let row = rows.binary_search_by(|row| row.path.cmp(path)).ok().and_then(|at| rows.get(at));
         verdicts.add(path, row, outcome);
     }
-    let failed: Vec<&FilePath> = verdicts.failures.iter().map(|(path, _)| path).collect();
-    segments::settle(&mut tx, segment, &refs(&verdicts.done), ItemState::Done).await?;
-    segments::settle(&mut tx, segment, &refs(&verdicts.skipped), ItemState::Skipped).await?;
-    segments::settle(&mut tx, segment, &failed, ItemState::Failed).await?;
-    figures::add_failures(&mut tx, job.id, &verdicts.failures, now).await?;
+    settle(work, &mut tx, &mut job, &verdicts.done, &verdicts.skipped, &verdicts.failures).await?;
     catalogue::add(&mut tx, volume, &verdicts.rows).await?;
     findings::report(&mut tx, volume, job.id, now, &verdicts.findings).await?;
     figures::add_findings(&mut tx, job.id, &verdicts.counts).await?;
@@ -295,9 +282,6 @@ async fn record(
     }
     let read = SourceFigures { amount: verdicts.read, busy_seconds: seconds };
     figures::add_source(&mut tx, job.id, &copy.config.name, read).await?;
-    job.files.done += verdicts.done.len() as u64;
-    job.files.skipped += verdicts.skipped.len() as u64;
-    job.files.failed += failed.len() as u64;
     job.bytes.done += verdicts.read.bytes;
     work.commit(tx, &job).await?;
     match verdicts.gone {
@@ -305,8 +289,4 @@ async fn record(
         None if verdicts.stopped => Err(Halt::Stopped),
         None => Ok(()),
     }
-}
-
-fn refs(paths: &[FilePath]) -> Vec<&FilePath> {
-    paths.iter().collect()
 }

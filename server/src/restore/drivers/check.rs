@@ -8,6 +8,7 @@ use salvor_domain::volume::FileState;
 use salvor_engine::{CheckOptions, CheckOutcome, Expected, check_batch};
 
 use crate::database::Tx;
+use crate::restore::drivers::batch_len;
 use crate::restore::planner::Scope;
 use crate::restore::store::{Job, figures, segments};
 use crate::restore::work::{Halt, Work};
@@ -37,7 +38,7 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
     let mut left = rows.as_slice();
     let mut most = FIRST_BATCH;
     while !left.is_empty() {
-        let (batch, rest) = left.split_at(batch_len(left, most));
+        let (batch, rest) = left.split_at(batch_len(left.iter().map(|row| row.size), most, BATCH_BYTES));
         let expected: Vec<Expected> = batch.iter().map(expected).collect();
         let (root, control, progress) = (root.clone(), work.control.clone(), work.progress.clone());
         let options = CheckOptions { threads: work.threads, limit: work.job_limit() };
@@ -61,16 +62,6 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
         left = rest;
     }
     Ok(())
-}
-
-fn batch_len(rows: &[CatalogueRow], most: usize) -> usize {
-    let mut bytes = 0;
-    let fits = rows.iter().take(most).take_while(|row| {
-        let fits = bytes < BATCH_BYTES;
-        bytes += row.size;
-        fits
-    });
-    fits.count()
 }
 
 fn expected(row: &CatalogueRow) -> Expected {

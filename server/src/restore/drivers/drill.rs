@@ -187,10 +187,8 @@ impl<'a> Trial<'a> {
         let (volume, segment, now) = (work.place.volume.id, work.segment.id, work.core.clock.now());
         let bit = self.copy.row.bit;
         let (mut tx, mut job) = work.begin().await?;
-        segments::settle(&mut tx, segment, &verdicts.verified.iter().collect::<Vec<_>>(), ItemState::Done)
-            .await?;
-        segments::settle(&mut tx, segment, &verdicts.gone.iter().collect::<Vec<_>>(), ItemState::Skipped)
-            .await?;
+        segments::settle(&mut tx, segment, &verdicts.verified, ItemState::Done).await?;
+        segments::settle(&mut tx, segment, &verdicts.gone, ItemState::Skipped).await?;
         let failed: Vec<&FilePath> = verdicts.failed.iter().map(|(path, _)| path).collect();
         segments::settle(&mut tx, segment, &failed, ItemState::Failed).await?;
         // These very bytes were read from it just now.

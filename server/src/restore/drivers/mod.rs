@@ -18,8 +18,10 @@ pub mod restore_plan;
 pub mod reunite;
 
 use salvor_domain::job::{ByteCounts, FileCounts, JobKind, Plan};
+use salvor_domain::path::FilePath;
 
-use crate::restore::store::segments::{self, SegmentKind};
+use crate::database::Tx;
+use crate::restore::store::segments::{self, ItemState, SegmentKind};
 use crate::restore::store::{self, Job, figures, orphans};
 use crate::restore::work::{Halt, Work};
 
@@ -64,6 +66,34 @@ pub async fn drive(work: &Work) -> Result<Outcome, Halt> {
             Ok(Outcome::Worked)
         }
     }
+}
+
+/// How many of the next files make a batch: `most`, or as many as come to so many bytes.
+fn batch_len(sizes: impl Iterator<Item = u64>, most: usize, most_bytes: u64) -> usize {
+    let mut bytes = 0;
+    let fits = |size: &u64| {
+        let fits = bytes < most_bytes;
+        bytes += size;
+        fits
+    };
+    sizes.take(most).take_while(fits).count()
+}
+
+/// Writes down what became of items of the segment, in the job's figures as well.
+async fn settle(
+    work: &Work,
+    tx: &mut Tx,
+    job: &mut Job,
+    done: &[FilePath],
+    skipped: &[FilePath],
+    failures: &[(FilePath, String)],
+) -> sqlx::Result<()> {
+    let segment = work.segment.id;
+    let failed: Vec<&FilePath> = failures.iter().map(|(path, _)| path).collect();
+    job.files.done += segments::settle(tx, segment, done, ItemState::Done).await?.files;
+    job.files.skipped += segments::settle(tx, segment, skipped, ItemState::Skipped).await?.files;
+    job.files.failed += segments::settle(tx, segment, &failed, ItemState::Failed).await?.files;
+    figures::add_failures(tx, job.id, failures, work.core.clock.now()).await
 }
 
 /// Forgets what an interrupted plan left.

@@ -17,12 +17,12 @@ use salvor_engine::{
 };
 
 use crate::database::Tx;
-use crate::restore::drivers::Planned;
 use crate::restore::drivers::check_plan::LOST_AND_FOUND;
 use crate::restore::drivers::filling::Filling;
+use crate::restore::drivers::{Planned, batch_len, settle};
 use crate::restore::planner::{Merge, Pair, Scope};
 use crate::restore::store::figures::SourceFigures;
-use crate::restore::store::segments::{self, Item, ItemState};
+use crate::restore::store::segments::{self, Item};
 use crate::restore::store::{Job, figures};
 use crate::restore::work::{Copy, Halt, Work, open_folder};
 use crate::volumes::catalogue::{self, CatalogueRow};
@@ -218,7 +218,8 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
     drop(tx);
     let mut left = items.as_slice();
     while !left.is_empty() {
-        let (batch, rest) = left.split_at(batch_len(left));
+        let (batch, rest) =
+            left.split_at(batch_len(left.iter().map(|item| item.size), BATCH_FILES, BATCH_BYTES));
         let known = segment.known(batch).await?;
         let wanted: Vec<ProtectItem> = batch.iter().map(|item| segment.wanted(item, &known)).collect();
         let options = ProtectOptions { threads, limit: work.job_limit(), label: work.label()? };
@@ -231,16 +232,6 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
         left = rest;
     }
     Ok(())
-}
-
-fn batch_len(items: &[Item]) -> usize {
-    let mut bytes = 0;
-    let fits = items.iter().take(BATCH_FILES).take_while(|item| {
-        let fits = bytes < BATCH_BYTES;
-        bytes += item.size;
-        fits
-    });
-    fits.count()
 }
 
 struct Segment<'a> {
@@ -295,13 +286,9 @@ impl Segment<'_> {
     ) -> Result<(), Halt> {
         let work = self.work;
         let verdicts = self.judge(batch, known, report);
-        let (volume, now, segment) = (work.place.volume.id, work.core.clock.now(), work.segment.id);
+        let (volume, now) = (work.place.volume.id, work.core.clock.now());
         let (mut tx, mut job) = work.begin().await?;
-        let failed: Vec<&FilePath> = verdicts.failures.iter().map(|(path, _)| path).collect();
-        segments::settle(&mut tx, segment, &refs(&verdicts.done), ItemState::Done).await?;
-        segments::settle(&mut tx, segment, &refs(&verdicts.skipped), ItemState::Skipped).await?;
-        segments::settle(&mut tx, segment, &failed, ItemState::Failed).await?;
-        figures::add_failures(&mut tx, job.id, &verdicts.failures, now).await?;
+        settle(work, &mut tx, &mut job, &verdicts.done, &verdicts.skipped, &verdicts.failures).await?;
         catalogue::upsert(&mut tx, volume, &verdicts.rows).await?;
         findings::resolve(&mut tx, volume, &verdicts.done, now).await?;
         self.record_suspicious(&mut tx, &job, &verdicts.suspicious).await?;
@@ -315,9 +302,6 @@ impl Segment<'_> {
         for note in &verdicts.notes {
             work.note(&mut tx, "quarantine", 20, note).await?;
         }
-        job.files.done += verdicts.done.len() as u64;
-        job.files.skipped += verdicts.skipped.len() as u64;
-        job.files.failed += failed.len() as u64;
         job.bytes.done += verdicts.bytes_done;
         work.commit(tx, &job).await?;
         match report.lost_copies.first() {
@@ -433,10 +417,6 @@ impl Segment<'_> {
             verified_at: self.work.core.clock.now(),
         }
     }
-}
-
-fn refs(paths: &[FilePath]) -> Vec<&FilePath> {
-    paths.iter().collect()
 }
 
 /// The protect came to its end. What was written after it began may be in no copy yet, so its start is the age that counts.

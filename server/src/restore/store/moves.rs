@@ -10,7 +10,7 @@ use salvor_domain::path::FilePath;
 
 use super::segments::{CHUNK, Item, ItemState, Segment, SegmentRow, stored_path};
 use super::{from_sql, to_sql};
-use crate::database::{Tx, build, execute, fetch_all};
+use crate::database::{Tx, build, execute, fetch_all, push_paths};
 
 /// The segments of a job's work that are not done and are needed less than `rank`, in order of need.
 pub async fn open(tx: &mut Tx, job: JobId, rank: i64) -> sqlx::Result<Vec<Segment>> {
@@ -27,12 +27,8 @@ pub async fn holding(tx: &mut Tx, job: JobId, rank: i64, paths: &[FilePath]) -> 
         let rows = build!(&mut *tx, |query, connection| {
             query.push("SELECT DISTINCT segment_id FROM items WHERE segment_id IN (SELECT id FROM segments WHERE job_id = ");
             query.push_bind(&job).push(" AND kind = 'work' AND state <> 'done' AND rank > ").push_bind(rank);
-            query.push(") AND state = ").push_bind(ItemState::Waiting.code()).push(" AND path IN (");
-            let mut list = query.separated(", ");
-            for path in paths {
-                list.push_bind(path.as_bytes());
-            }
-            query.push(")").build_query_as::<(i64,)>().fetch_all(connection).await
+            query.push(") AND state = ").push_bind(ItemState::Waiting.code()).push(" AND path IN ");
+            push_paths!(query, paths).build_query_as::<(i64,)>().fetch_all(connection).await
         })?;
         found.extend(rows.into_iter().map(|(id,)| id));
     }
@@ -77,12 +73,8 @@ pub async fn take_out(tx: &mut Tx, segment: i64, paths: &[FilePath]) -> sqlx::Re
     for paths in paths.chunks(CHUNK) {
         let rows = build!(&mut *tx, |query, connection| {
             query.push("DELETE FROM items WHERE segment_id = ").push_bind(segment).push(" AND state = ");
-            query.push_bind(ItemState::Waiting.code()).push(" AND path IN (");
-            let mut list = query.separated(", ");
-            for path in paths {
-                list.push_bind(path.as_bytes());
-            }
-            query.push(") RETURNING path, size, corrupt");
+            query.push_bind(ItemState::Waiting.code()).push(" AND path IN ");
+            push_paths!(query, paths).push(" RETURNING path, size, corrupt");
             query.build_query_as::<(Vec<u8>, i64, bool)>().fetch_all(connection).await
         })?;
         for (path, size, corrupt) in rows {

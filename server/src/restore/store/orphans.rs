@@ -7,7 +7,7 @@ use salvor_engine::{Stamp, Taken};
 
 use super::segments::{Item, stored_path};
 use super::{from_sql, to_sql};
-use crate::database::{Tx, bad_row, build, execute, fetch_all, scalar};
+use crate::database::{Tx, bad_row, build, execute, fetch_all, push_paths, scalar};
 
 /// Rows a statement, well under SQLite's limit of values.
 const CHUNK: usize = 1_000;
@@ -66,12 +66,8 @@ pub async fn forget(tx: &mut Tx, job: JobId, paths: &[&FilePath]) -> sqlx::Resul
     let job = job.to_string();
     for paths in paths.chunks(CHUNK) {
         build!(&mut *tx, |query, connection| {
-            query.push("DELETE FROM orphans WHERE job_id = ").push_bind(&job).push(" AND path IN (");
-            let mut list = query.separated(", ");
-            for path in paths {
-                list.push_bind(path.as_bytes());
-            }
-            query.push(")").build().execute(connection).await.map(drop)
+            query.push("DELETE FROM orphans WHERE job_id = ").push_bind(&job).push(" AND path IN ");
+            push_paths!(query, paths).build().execute(connection).await.map(drop)
         })?;
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! The tables `segments` and `items`: the parts of a job that workers hold by lease, and the files in them.
 
+use std::borrow::Borrow;
+
 use chrono::{DateTime, Utc};
 use salvor_domain::ids::JobId;
 use salvor_domain::path::FilePath;
@@ -8,7 +10,7 @@ use salvor_domain::segment::{LEASE, SegmentState};
 use sqlx::AssertSqlSafe;
 
 use super::{from_sql, to_sql};
-use crate::database::{Tx, bad_row, build, execute, fetch_all, fetch_optional, scalar};
+use crate::database::{Tx, bad_row, build, execute, fetch_all, fetch_optional, push_paths, scalar};
 use crate::restore::lanes::{Lane, Waiting};
 use crate::restore::need::Rank;
 
@@ -335,10 +337,10 @@ pub async fn waiting_items(tx: &mut Tx, segment: i64) -> sqlx::Result<Vec<Item>>
 
 /// Items of one segment that came to their end: how many of them were waiting in it until now, and their bytes. Others
 /// were moved to a segment that is needed more, and are counted there.
-pub async fn settle(
+pub async fn settle<P: Borrow<FilePath>>(
     tx: &mut Tx,
     segment: i64,
-    paths: &[&FilePath],
+    paths: &[P],
     state: ItemState,
 ) -> sqlx::Result<Amount> {
     let mut settled = Amount::default();
@@ -346,12 +348,9 @@ pub async fn settle(
         let sizes: Vec<(i64,)> = build!(&mut *tx, |query, connection| {
             query.push("UPDATE items SET state = ").push_bind(state.code());
             query.push(" WHERE segment_id = ").push_bind(segment).push(" AND state = ");
-            query.push_bind(ItemState::Waiting.code()).push(" AND path IN (");
-            let mut list = query.separated(", ");
-            for path in paths {
-                list.push_bind(path.as_bytes());
-            }
-            query.push(") RETURNING size").build_query_as::<(i64,)>().fetch_all(connection).await
+            query.push_bind(ItemState::Waiting.code()).push(" AND path IN ");
+            push_paths!(query, paths.iter().map(P::borrow)).push(" RETURNING size");
+            query.build_query_as::<(i64,)>().fetch_all(connection).await
         })?;
         settled.files += sizes.len() as u64;
         settled.bytes += sizes.iter().map(|(size,)| from_sql(*size)).sum::<u64>();
@@ -368,12 +367,8 @@ pub async fn states(tx: &mut Tx, job: JobId, paths: &[FilePath]) -> sqlx::Result
             query.push(
                 "SELECT path, state FROM items WHERE segment_id IN (SELECT id FROM segments WHERE job_id = ",
             );
-            query.push_bind(&job).push(") AND path IN (");
-            let mut list = query.separated(", ");
-            for path in paths {
-                list.push_bind(path.as_bytes());
-            }
-            query.push(")").build_query_as::<(Vec<u8>, i64)>().fetch_all(connection).await
+            query.push_bind(&job).push(") AND path IN ");
+            push_paths!(query, paths).build_query_as::<(Vec<u8>, i64)>().fetch_all(connection).await
         })?;
         for (path, code) in rows {
             let path = stored_path("items", &job, path)?;

@@ -10,7 +10,7 @@ use salvor_domain::progress::Amount;
 use salvor_domain::volume::FileState;
 
 use super::code;
-use crate::database::{Tx, build, execute, fetch_all};
+use crate::database::{Tx, build, execute, fetch_all, push_paths};
 use crate::volumes::{CHUNK, from_sql};
 
 /// How much the catalogue has, tombstones left out.
@@ -96,12 +96,8 @@ async fn of_files(tx: &mut Tx, volume_id: i64, paths: &[&FilePath]) -> sqlx::Res
         let rows = build!(&mut *tx, |query, connection| {
             query.push("SELECT holders, count(*), CAST(sum(size) AS BIGINT) FROM files WHERE volume_id = ");
             query.push_bind(volume_id).push(" AND state <> ").push_bind(code(FileState::Tombstone));
-            query.push(" AND path IN (");
-            let mut list = query.separated(", ");
-            for path in paths {
-                list.push_bind(path.as_bytes());
-            }
-            query.push(") GROUP BY holders");
+            query.push(" AND path IN ");
+            push_paths!(query, paths).push(" GROUP BY holders");
             query.build_query_as::<(i64, i64, i64)>().fetch_all(connection).await
         })?;
         for (holders, files, bytes) in rows {
