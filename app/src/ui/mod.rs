@@ -12,6 +12,7 @@ pub mod layout;
 pub mod live;
 pub mod page;
 pub mod span_chart;
+pub mod table;
 pub mod time;
 
 pub use address::Address;
@@ -19,6 +20,7 @@ pub use badge::{Badge, Tone};
 pub use figure::{Bar, Figure};
 pub use form::{Confirm, Field, Hidden, PostForm, Submit, TextArea};
 pub use page::{Empty, Heading, loaded};
+pub use table::{Column, Table};
 pub use time::{RenderedAt, When, age};
 
 /// A view's HTML without the marks that leptos leaves between texts.

@@ -9,7 +9,8 @@ use crate::incidents::api::AddComponent;
 use crate::incidents::port::ComponentView;
 use crate::ports::Ports;
 use crate::problem::Problem;
-use crate::ui::{Badge, Empty, Field, Heading, PostForm, Submit, badge, loaded};
+use crate::ui::table::Column::Text;
+use crate::ui::{Badge, Empty, Field, Heading, PostForm, Submit, Table, badge, loaded};
 
 #[component]
 pub fn ComponentsPage() -> impl IntoView {
@@ -57,20 +58,12 @@ fn table(all: &[ComponentView]) -> AnyView {
         })
         .collect();
     view! {
-        <div class="scroll">
-            <table class="cards">
-                <caption class="visually-hidden">"Components in their order on the status page"</caption>
-                <thead>
-                    <tr>
-                        <th scope="col">"Component"</th>
-                        <th scope="col">"Status"</th>
-                        <th scope="col">"Group"</th>
-                        <th scope="col">"Description"</th>
-                    </tr>
-                </thead>
-                <tbody>{rows}</tbody>
-            </table>
-        </div>
+        <Table
+            caption="Components in their order on the status page"
+            columns=&[Text("Component"), Text("Status"), Text("Group"), Text("Description")]
+        >
+            {rows}
+        </Table>
     }
     .into_any()
 }

@@ -7,7 +7,8 @@ use crate::accounts::port::Viewer;
 use crate::incidents::port::IncidentView;
 use crate::ports::Ports;
 use crate::problem::Problem;
-use crate::ui::{Address, Badge, Empty, Heading, When, badge, loaded};
+use crate::ui::table::Column::Text;
+use crate::ui::{Address, Badge, Empty, Heading, Table, When, badge, loaded};
 
 const SHOWN: u32 = 100;
 
@@ -44,21 +45,12 @@ fn table(all: &[IncidentView]) -> AnyView {
     }
     let rows: Vec<_> = all.iter().map(row).collect();
     view! {
-        <div class="scroll">
-            <table class="cards">
-                <caption class="visually-hidden">"Incidents, open ones first"</caption>
-                <thead>
-                    <tr>
-                        <th scope="col">"Incident"</th>
-                        <th scope="col">"Status"</th>
-                        <th scope="col">"Impact"</th>
-                        <th scope="col">"Started"</th>
-                        <th scope="col">"Last update"</th>
-                    </tr>
-                </thead>
-                <tbody>{rows}</tbody>
-            </table>
-        </div>
+        <Table
+            caption="Incidents, open ones first"
+            columns=&[Text("Incident"), Text("Status"), Text("Impact"), Text("Started"), Text("Last update")]
+        >
+            {rows}
+        </Table>
     }
     .into_any()
 }

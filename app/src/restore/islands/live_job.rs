@@ -14,7 +14,8 @@ use crate::restore::port::JobView;
 use crate::restore::words;
 use crate::ui::chart::RateChart;
 use crate::ui::live::{Line, LiveMark, listen};
-use crate::ui::{Bar, Confirm, Figure, Hidden, PostForm, Submit, Tone, When};
+use crate::ui::table::Column::{Number, Text};
+use crate::ui::{Bar, Confirm, Figure, Hidden, PostForm, Submit, Table, Tone, When};
 
 /// More points than the chart draws; older ones are thinned out there.
 const MOST_SAMPLES: usize = 2_000;
@@ -216,21 +217,14 @@ fn planned(plan: &Plan) -> impl IntoView + use<> {
                 {notes}
             </dl>
             {(!none).then(|| view! {
-                <div class="scroll">
-                    <table class="cards fit">
-                        <caption>"From where, and how long each needs for its part"</caption>
-                        <thead>
-                            <tr>
-                                <th scope="col">"Copy"</th>
-                                <th scope="col" class="number">"Files"</th>
-                                <th scope="col" class="number">"Bytes"</th>
-                                <th scope="col">"Time"</th>
-                                <th scope="col">"Basis"</th>
-                            </tr>
-                        </thead>
-                        <tbody>{rows}</tbody>
-                    </table>
-                </div>
+                <Table
+                    caption="From where, and how long each needs for its part"
+                    columns=&[Text("Copy"), Number("Files"), Number("Bytes"), Text("Time"), Text("Basis")]
+                    fit=true
+                    captioned=true
+                >
+                    {rows}
+                </Table>
             })}
             {(plan.in_no_copy > 0).then(|| in_no_copy(plan))}
         </section>
@@ -268,19 +262,13 @@ fn sources(report: &JobReport) -> impl IntoView + use<> {
         view! {
             <section aria-labelledby="sources">
                 <h2 id="sources">"Done so far, by copy"</h2>
-                <div class="scroll">
-                    <table>
-                        <caption class="visually-hidden">"Files and bytes by copy"</caption>
-                        <thead>
-                            <tr>
-                                <th scope="col">"Copy"</th>
-                                <th scope="col" class="number">"Files"</th>
-                                <th scope="col" class="number">"Bytes"</th>
-                            </tr>
-                        </thead>
-                        <tbody>{rows}</tbody>
-                    </table>
-                </div>
+                <Table
+                    caption="Files and bytes by copy"
+                    columns=&[Text("Copy"), Number("Files"), Number("Bytes")]
+                    plain=true
+                >
+                    {rows}
+                </Table>
             </section>
         }
     })
@@ -305,18 +293,13 @@ fn failed(failures: &[salvor_domain::job::Failure], total: u64) -> impl IntoView
             <section aria-labelledby="failures">
                 <h2 id="failures">"Failed, and why"</h2>
                 {rest.map(|rest| view! { <p class="muted">{rest}</p> })}
-                <div class="scroll">
-                    <table>
-                        <caption class="visually-hidden">"Files that failed, with reasons"</caption>
-                        <thead>
-                            <tr>
-                                <th scope="col">"File"</th>
-                                <th scope="col">"Reason"</th>
-                            </tr>
-                        </thead>
-                        <tbody>{rows}</tbody>
-                    </table>
-                </div>
+                <Table
+                    caption="Files that failed, with reasons"
+                    columns=&[Text("File"), Text("Reason")]
+                    plain=true
+                >
+                    {rows}
+                </Table>
             </section>
         }
     })

@@ -8,7 +8,8 @@ use crate::ports::Ports;
 use crate::problem::Problem;
 use crate::restore::islands::LiveJobs;
 use crate::restore::words;
-use crate::ui::{Address, Empty, Heading, When, loaded};
+use crate::ui::table::Column::{Number, Text};
+use crate::ui::{Address, Empty, Heading, Table, When, loaded};
 
 const SHOWN: u32 = 100;
 
@@ -47,22 +48,15 @@ pub fn JobsTable(jobs: Vec<JobReport>) -> impl IntoView {
     }
     let rows: Vec<_> = jobs.iter().map(row).collect();
     view! {
-        <div class="scroll">
-            <table class="cards">
-                <caption class="visually-hidden">"Jobs, newest first"</caption>
-                <thead>
-                    <tr>
-                        <th scope="col">"Job"</th>
-                        <th scope="col">"State"</th>
-                        <th scope="col" class="number">"Files"</th>
-                        <th scope="col" class="number">"Failed"</th>
-                        <th scope="col">"Started"</th>
-                        <th scope="col">"By"</th>
-                    </tr>
-                </thead>
-                <tbody>{rows}</tbody>
-            </table>
-        </div>
+        <Table
+            caption="Jobs, newest first"
+            columns=&[
+                Text("Job"), Text("State"), Number("Files"), Number("Failed"), Text("Started"),
+                Text("By"),
+            ]
+        >
+            {rows}
+        </Table>
     }
     .into_any()
 }

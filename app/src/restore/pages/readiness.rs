@@ -13,7 +13,8 @@ use crate::problem::Problem;
 use crate::restore::api::StartDrill;
 use crate::restore::port::{CopyRates, ReadinessView};
 use crate::ui::span_chart::{Bar, RateAt, RateDots, SpanChart};
-use crate::ui::{Address, Badge, Empty, Heading, Hidden, PostForm, Submit, Tone, badge, loaded};
+use crate::ui::table::Column::{Number, Text};
+use crate::ui::{Address, Badge, Empty, Heading, Hidden, PostForm, Submit, Table, Tone, badge, loaded};
 
 #[component]
 pub fn ReadinessPage() -> impl IntoView {
@@ -143,21 +144,16 @@ fn copies(copies: &[CopyReadiness], files: u64) -> AnyView {
     }
     let rows: Vec<_> = copies.iter().map(|copy| copy_row(copy, files)).collect();
     view! {
-        <div class="scroll">
-            <table class="cards">
-                <caption>"Copies, in order of preference"</caption>
-                <thead>
-                    <tr>
-                        <th scope="col">"Copy"</th>
-                        <th scope="col" class="number">"Holds"</th>
-                        <th scope="col">"RPO"</th>
-                        <th scope="col">"RTO, from it alone"</th>
-                        <th scope="col">"Last drill"</th>
-                    </tr>
-                </thead>
-                <tbody>{rows}</tbody>
-            </table>
-        </div>
+        <Table
+            caption="Copies, in order of preference"
+            columns=&[
+                Text("Copy"), Number("Holds"), Text("RPO"), Text("RTO, from it alone"),
+                Text("Last drill"),
+            ]
+            captioned=true
+        >
+            {rows}
+        </Table>
     }
     .into_any()
 }

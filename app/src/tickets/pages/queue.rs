@@ -10,7 +10,8 @@ use crate::ports::Ports;
 use crate::problem::Problem;
 use crate::tickets::port::{TicketView, TicketsFilter};
 use crate::ui::form::Select;
-use crate::ui::{Address, Badge, Empty, Field, Heading, Submit, When, badge, loaded};
+use crate::ui::table::Column::Text;
+use crate::ui::{Address, Badge, Empty, Field, Heading, Submit, Table, When, badge, loaded};
 
 /// As many as the port gives a page: a full page may have a next one.
 const PAGE: usize = 50;
@@ -89,21 +90,12 @@ fn table(filter: &TicketsFilter, tickets: &[TicketView]) -> AnyView {
         }
     });
     view! {
-        <div class="scroll">
-            <table class="cards">
-                <caption class="visually-hidden">"Tickets, newest first"</caption>
-                <thead>
-                    <tr>
-                        <th scope="col">"Ticket"</th>
-                        <th scope="col">"State"</th>
-                        <th scope="col">"Lines"</th>
-                        <th scope="col">"Came"</th>
-                        <th scope="col">"Last change"</th>
-                    </tr>
-                </thead>
-                <tbody>{rows}</tbody>
-            </table>
-        </div>
+        <Table
+            caption="Tickets, newest first"
+            columns=&[Text("Ticket"), Text("State"), Text("Lines"), Text("Came"), Text("Last change")]
+        >
+            {rows}
+        </Table>
         {next}
     }
     .into_any()

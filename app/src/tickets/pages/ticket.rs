@@ -14,7 +14,8 @@ use crate::tickets::api::{CloseTicket, ReplyTicket, RestoreTicket};
 use crate::tickets::port::{LineView, MessageView, TicketView};
 use crate::ui::address::DRAFT;
 use crate::ui::form::{Select, TextArea};
-use crate::ui::{Address, Badge, Empty, Heading, Hidden, PostForm, Submit, When, badge, loaded};
+use crate::ui::table::Column::Text;
+use crate::ui::{Address, Badge, Empty, Heading, Hidden, PostForm, Submit, Table, When, badge, loaded};
 
 #[component]
 pub fn TicketPage() -> impl IntoView {
@@ -97,21 +98,15 @@ fn lines(lines: &[LineView]) -> AnyView {
     }
     let rows: Vec<_> = lines.iter().map(line).collect();
     view! {
-        <div class="scroll">
-            <table class="cards">
-                <caption class="visually-hidden">"Files and pages that the customer named"</caption>
-                <thead>
-                    <tr>
-                        <th scope="col">"Reported"</th>
-                        <th scope="col">"State"</th>
-                        <th scope="col">"Verdict"</th>
-                        <th scope="col">"Told the customer"</th>
-                        <th scope="col">"Job"</th>
-                    </tr>
-                </thead>
-                <tbody>{rows}</tbody>
-            </table>
-        </div>
+        <Table
+            caption="Files and pages that the customer named"
+            columns=&[
+                Text("Reported"), Text("State"), Text("Verdict"), Text("Told the customer"),
+                Text("Job"),
+            ]
+        >
+            {rows}
+        </Table>
     }
     .into_any()
 }

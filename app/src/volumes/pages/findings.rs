@@ -9,7 +9,8 @@ use salvor_domain::units;
 
 use crate::accounts::port::Viewer;
 use crate::ui::form::Select;
-use crate::ui::{Address, Badge, Confirm, Empty, Field, Hidden, PostForm, Submit, When, badge};
+use crate::ui::table::Column::{Number, Text};
+use crate::ui::{Address, Badge, Confirm, Empty, Field, Hidden, PostForm, Submit, Table, When, badge};
 use crate::volumes::api::MarkDeleted;
 use crate::volumes::port::{FindingView, FindingsFilter, FindingsPage, VolumeView};
 
@@ -104,21 +105,12 @@ fn table(volume: &VolumeView, page: &FindingsPage, filter: &FindingsFilter, may_
     });
     view! {
         <p class="muted">{units::counted(page.total, "finding matches", "findings match")} "."</p>
-        <div class="scroll">
-            <table class="cards">
-                <caption class="visually-hidden">"Findings, by path"</caption>
-                <thead>
-                    <tr>
-                        <th scope="col">"File"</th>
-                        <th scope="col">"Finding"</th>
-                        <th scope="col" class="number">"Size"</th>
-                        <th scope="col">"Seen"</th>
-                        <th scope="col">"Act"</th>
-                    </tr>
-                </thead>
-                <tbody>{rows}</tbody>
-            </table>
-        </div>
+        <Table
+            caption="Findings, by path"
+            columns=&[Text("File"), Text("Finding"), Number("Size"), Text("Seen"), Text("Act")]
+        >
+            {rows}
+        </Table>
         {next}
     }
     .into_any()

@@ -13,8 +13,9 @@ use crate::restore::islands::LiveJobs;
 use crate::restore::port::ReadinessView;
 use crate::tickets::pages::lines;
 use crate::tickets::port::{TicketView, TicketsFilter};
+use crate::ui::table::Column::{Number, Text};
 use crate::ui::time::WhenOr;
-use crate::ui::{Address, Badge, Empty, Heading, Tone, When, badge, loaded};
+use crate::ui::{Address, Badge, Empty, Heading, Table, Tone, When, badge, loaded};
 use crate::volumes::port::VolumeView;
 
 /// Jobs and tickets beyond these are one click away.
@@ -111,23 +112,15 @@ fn volumes(volumes: &[VolumeView], readiness: &[ReadinessView]) -> AnyView {
     };
     let rows: Vec<_> = volumes.iter().map(|volume| volume_row(volume, ready(volume))).collect();
     view! {
-        <div class="scroll">
-            <table class="cards">
-                <caption class="visually-hidden">"Volumes and how they stand"</caption>
-                <thead>
-                    <tr>
-                        <th scope="col">"Volume"</th>
-                        <th scope="col">"Mode"</th>
-                        <th scope="col" class="number">"Lost or damaged"</th>
-                        <th scope="col" class="number">"Files"</th>
-                        <th scope="col">"Protected"</th>
-                        <th scope="col">"Full check"</th>
-                        <th scope="col">"Readiness"</th>
-                    </tr>
-                </thead>
-                <tbody>{rows}</tbody>
-            </table>
-        </div>
+        <Table
+            caption="Volumes and how they stand"
+            columns=&[
+                Text("Volume"), Text("Mode"), Number("Lost or damaged"), Number("Files"),
+                Text("Protected"), Text("Full check"), Text("Readiness"),
+            ]
+        >
+            {rows}
+        </Table>
     }
     .into_any()
 }

@@ -12,8 +12,9 @@ use crate::ports::Ports;
 use crate::problem::Problem;
 use crate::restore::pages::JobsTable;
 use crate::ui::address::DRAFT;
+use crate::ui::table::Column::{Number, Text};
 use crate::ui::time::WhenOr;
-use crate::ui::{Badge, Empty, Figure, Heading, Tone, badge, loaded};
+use crate::ui::{Badge, Empty, Figure, Heading, Table, Tone, badge, loaded};
 use crate::volumes::port::{CopyView, FindingsFilter, FindingsPage, VolumeView};
 
 /// The rest is on the page of all jobs.
@@ -123,23 +124,15 @@ fn copies(volume: &VolumeView) -> AnyView {
     }
     let rows: Vec<_> = volume.copies.iter().map(|copy| copy_row(copy, volume.files)).collect();
     view! {
-        <div class="scroll">
-            <table class="cards">
-                <caption class="visually-hidden">"Copies in order of preference"</caption>
-                <thead>
-                    <tr>
-                        <th scope="col">"Copy"</th>
-                        <th scope="col">"Placement"</th>
-                        <th scope="col" class="number">"Holds"</th>
-                        <th scope="col">"Age"</th>
-                        <th scope="col" class="number">"Faults"</th>
-                        <th scope="col">"Rate"</th>
-                        <th scope="col">"Limit"</th>
-                    </tr>
-                </thead>
-                <tbody>{rows}</tbody>
-            </table>
-        </div>
+        <Table
+            caption="Copies in order of preference"
+            columns=&[
+                Text("Copy"), Text("Placement"), Number("Holds"), Text("Age"), Number("Faults"),
+                Text("Rate"), Text("Limit"),
+            ]
+        >
+            {rows}
+        </Table>
     }
     .into_any()
 }
