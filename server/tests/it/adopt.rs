@@ -21,7 +21,7 @@ use salvor_domain::volume::Mode;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::TestApp;
-use crate::support::jobs::{job, protect, restore, rot, tree};
+use crate::support::jobs::{job, protect, restore, rot, run_on as run, tree};
 
 #[path = "../../copies/testing/sshd.rs"]
 #[expect(dead_code, reason = "the crate of the copies uses the rest of it")]
@@ -31,13 +31,6 @@ use sshd::{Server, skipped, user};
 
 fn adopt(copy: &str) -> JobRequest {
     JobRequest::Protect { to: vec![], adopt: Some(copy.to_owned()) }
-}
-
-async fn run(core: &Core, request: JobRequest) -> JobReport {
-    let report = service::start(core, &Actor::salvor(), job(request), None).await.unwrap();
-    let id: JobId = report.job.parse().unwrap();
-    Worker::run_until_ended(core.clone(), id, CancellationToken::new()).await.unwrap();
-    service::job(core, id).await.unwrap()
 }
 
 async fn open_findings(core: &Core) -> BTreeMap<String, String> {

@@ -5,17 +5,13 @@ use std::sync::Arc;
 use axum::http::Method;
 use salvor::config::CopyConfig;
 use salvor::core::Core;
-use salvor::restore::{Worker, service};
 use salvor::volumes::service as volumes;
 use salvor_copies::place::{CopyPlace, S3Credentials, S3Place};
 use salvor_copies::secret::Secret;
-use salvor_domain::account::Actor;
-use salvor_domain::job::{JobReport, JobRequest};
 use salvor_domain::volume::Placement;
-use tokio_util::sync::CancellationToken;
 
 use crate::support::TestApp;
-use crate::support::jobs::{check, job, protect, restore, tree};
+use crate::support::jobs::{check, protect, restore, run_on as run, tree};
 use bucket::{BUCKET, Bucket, Fault, KEY, SECRET};
 
 #[path = "../../copies/testing/bucket.rs"]
@@ -60,12 +56,6 @@ async fn with_bucket(app: &TestApp, bucket: &Bucket, kept: &[&str]) -> Core {
     let core = Core { config: Arc::new(config), ..app.core.clone() };
     volumes::register(&core).await.unwrap();
     core
-}
-
-async fn run(core: &Core, request: JobRequest) -> JobReport {
-    let id = service::start(core, &Actor::salvor(), job(request), None).await.unwrap().job.parse().unwrap();
-    Worker::run_until_ended(core.clone(), id, CancellationToken::new()).await.unwrap();
-    service::job(core, id).await.unwrap()
 }
 
 fn lose_everything(app: &TestApp) {

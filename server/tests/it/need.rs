@@ -15,6 +15,7 @@ use salvor::volumes::{limits, service as volumes};
 use salvor_app::restore::port::NewJob;
 use salvor_app::tickets::port::TicketsPort;
 use salvor_domain::account::{Actor, Role};
+use salvor_domain::ids::JobId;
 use salvor_domain::job::{JobControl, JobRequest};
 use salvor_domain::limits::Limits;
 use salvor_domain::path::{FilePath, Glob};
@@ -69,6 +70,18 @@ impl Working {
     }
 }
 
+/// A restore of all files that has begun and keeps within a limit.
+async fn under_way(app: &TestApp, files: usize, limits: &str) -> (JobId, Working) {
+    fill(app, 0..files);
+    run(app, protect()).await;
+    lose_all(app);
+    limit(app, "local", limits).await;
+    let id = start(app, job(restore())).await;
+    let working = Working::begin(&app.core);
+    until(app, id, "a file is done", |report| report.files.done > 0).await;
+    (id, working)
+}
+
 /// Within ten seconds: what is needed more overtakes within seconds.
 async fn until_back(app: &TestApp, number: usize) {
     let fact = format!("{} is back", name(number));
@@ -77,14 +90,8 @@ async fn until_back(app: &TestApp, number: usize) {
 
 on_both_engines! {
     async fn a_file_deleted_while_a_restore_has_it_in_hand_stays_deleted(app: &TestApp) {
-        fill(app, 0..60);
-        run(app, protect()).await;
-        lose_all(app);
-        limit(app, "local", r#"{"files_per_second":20}"#).await;
-        let id = start(app, job(restore())).await;
-        let working = Working::begin(&app.core);
         // All of them lie in one segment, whose rows were read before the first was back.
-        until(app, id, "a file is done", |report| report.files.done > 0).await;
+        let (id, working) = under_way(app, 60, r#"{"files_per_second":20}"#).await;
         let last = (0..60).rev().find(|&number| !is_back(app, number)).unwrap();
         let deleted = FilePath::new(name(last)).unwrap();
         volumes::mark_deleted(&app.core, &Actor::salvor(), "uploads", &deleted).await.unwrap();
@@ -98,13 +105,7 @@ on_both_engines! {
     }
 
     async fn what_is_raised_overtakes_thousands_and_is_counted_once(app: &TestApp) {
-        fill(app, 0..MANY);
-        run(app, protect()).await;
-        lose_all(app);
-        limit(app, "local", r#"{"files_per_second":100}"#).await;
-        let id = start(app, job(restore())).await;
-        let working = Working::begin(&app.core);
-        until(app, id, "a file is done", |report| report.files.done > 0).await;
+        let (id, working) = under_way(app, MANY, r#"{"files_per_second":100}"#).await;
 
         // The last of all; and some that a worker has in hand at this moment.
         let token = app.token(Role::Operator).await;
@@ -168,13 +169,7 @@ on_both_engines! {
     }
 
     async fn a_ticket_takes_its_file_out_of_the_queue_of_a_restore_under_way(app: &TestApp) {
-        fill(app, 0..MANY);
-        run(app, protect()).await;
-        lose_all(app);
-        limit(app, "local", r#"{"files_per_second":100}"#).await;
-        let id = start(app, job(restore())).await;
-        let working = Working::begin(&app.core);
-        until(app, id, "a file is done", |report| report.files.done > 0).await;
+        let (id, working) = under_way(app, MANY, r#"{"files_per_second":100}"#).await;
         let wanted = MANY - 2;
         let body = json!({ "email": "anna@example.com", "site": "anna", "lines": [name(wanted)] });
         let report = Request::post("/api/v1/tickets").header(CONTENT_TYPE, "application/json");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::{noise, run};
 use crate::support::facts::{until, within};
-use crate::support::jobs::{tree, without_own};
+use crate::support::jobs::{Files, tree, without_own};
 
 #[test]
 fn serve_starts_without_its_database_and_goes_on_with_it() {
@@ -130,7 +130,7 @@ impl House {
         std::fs::write(path, bytes).unwrap();
     }
 
-    fn files(&self) -> std::collections::BTreeMap<PathBuf, (Vec<u8>, i64, i64, u32)> {
+    fn files(&self) -> Files {
         without_own(tree(&self.folder.path().join("files")))
     }
 

@@ -3,16 +3,13 @@
 use salvor::restore::service;
 use salvor_domain::job::JobControl;
 
-use super::{Disk, FILES, fill, goes_on, in_vain, lose, noise, stuck, told_once, with_worker};
-use crate::support::jobs::{control, job, protect, restore, run, start, tree, until_state, without_own};
+use super::{Disk, FILES, goes_on, in_vain, lost, noise, stuck, told_once, with_worker};
+use crate::support::jobs::{control, job, restore, start, tree, until_state, without_own};
 
 on_both_engines! {
     async fn a_full_disk_holds_a_restore_up_until_there_is_room(app: &TestApp) {
         let Some(disk) = Disk::mount(app.path("files"), 8) else { return };
-        fill(app);
-        run(app, protect()).await;
-        let before = without_own(tree(disk.path()));
-        lose(app);
+        let before = lost(app).await;
         // Somebody's backup of their own takes nearly everything.
         let ballast = disk.path().join("ballast");
         std::fs::write(&ballast, noise(1, 6 << 20)).unwrap();
@@ -33,10 +30,7 @@ on_both_engines! {
 
     async fn a_file_system_that_turned_read_only_holds_a_restore_up(app: &TestApp) {
         let Some(disk) = Disk::mount(app.path("files"), 16) else { return };
-        fill(app);
-        run(app, protect()).await;
-        let before = without_own(tree(disk.path()));
-        lose(app);
+        let before = lost(app).await;
         disk.remount("ro");
         let id = start(app, job(restore())).await;
         with_worker(app, async {
@@ -54,9 +48,7 @@ on_both_engines! {
     }
 
     async fn who_does_not_want_a_stuck_job_to_go_on_says_so(app: &TestApp) {
-        fill(app);
-        run(app, protect()).await;
-        lose(app);
+        lost(app).await;
         let id = start(app, job(restore())).await;
         std::fs::rename(app.path("files"), app.path("away")).unwrap();
         with_worker(app, async {
@@ -77,9 +69,7 @@ on_both_engines! {
     }
 
     async fn a_clock_that_goes_backwards_keeps_no_job_waiting(app: &TestApp) {
-        fill(app);
-        run(app, protect()).await;
-        lose(app);
+        lost(app).await;
         let id = start(app, job(restore())).await;
         std::fs::rename(app.path("files"), app.path("away")).unwrap();
         with_worker(app, async {
@@ -94,9 +84,7 @@ on_both_engines! {
     }
 
     async fn what_a_dead_worker_held_is_free_although_the_clock_went_backwards(app: &TestApp) {
-        fill(app);
-        run(app, protect()).await;
-        lose(app);
+        lost(app).await;
         let id = start(app, job(restore())).await;
         let cancel = tokio_util::sync::CancellationToken::new();
         let mut died = Box::pin(salvor::restore::Worker::run_until_ended(app.core.clone(), id, cancel));

@@ -21,7 +21,7 @@ use salvor_domain::job::JobReport;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::TestApp;
-use crate::support::jobs::{until, until_state};
+use crate::support::jobs::{self, Files, protect, tree, until, until_state, without_own};
 
 /// Files that a restore has to bring back: enough for two segments.
 const FILES: usize = 1_500;
@@ -43,6 +43,15 @@ fn lose(app: &TestApp) {
             std::fs::remove_dir_all(entry.path()).unwrap();
         }
     }
+}
+
+/// A volume that was protected and has lost everything; gives what it had.
+async fn lost(app: &TestApp) -> Files {
+    fill(app);
+    jobs::run(app, protect()).await;
+    let before = without_own(tree(&app.path("files")));
+    lose(app);
+    before
 }
 
 /// A worker as `salvor serve` has it, while `story` runs.

@@ -5,7 +5,7 @@ use salvor_domain::account::{Actor, Role};
 use salvor_domain::path::FilePath;
 use serde_json::json;
 
-use super::{Disk, FILES, fill, goes_on, lose, stuck, told_once, with_worker};
+use super::{Disk, FILES, fill, goes_on, lose, lost, stuck, told_once, with_worker};
 use crate::support::TestApp;
 use crate::support::jobs::{check, ended, job, protect, restore, run, start, tree, without_own};
 
@@ -52,10 +52,7 @@ on_both_engines! {
     }
 
     async fn a_copy_that_is_not_mounted_is_not_blamed(app: &TestApp) {
-        fill(app);
-        run(app, protect()).await;
-        let before = without_own(tree(&app.path("files")));
-        lose(app);
+        let before = lost(app).await;
         unmount(app, "copies/local");
         let report = run(app, restore()).await;
         assert_eq!((report.exit_code(), report.sources["offsite"].files), (0, FILES as u64), "{report:#?}");

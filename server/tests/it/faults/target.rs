@@ -3,15 +3,12 @@
 use salvor::volumes::service as volumes;
 use salvor_domain::job::JobReport;
 
-use super::{FILES, fill, goes_on, in_vain, lose, stuck, told_once, with_worker};
-use crate::support::jobs::{check, job, protect, restore, run, start, tree, until, without_own};
+use super::{FILES, fill, goes_on, in_vain, lost, stuck, told_once, with_worker};
+use crate::support::jobs::{check, job, protect, restore, start, tree, until, without_own};
 
 on_both_engines! {
     async fn a_volume_that_is_away_holds_its_jobs_up(app: &TestApp) {
-        fill(app);
-        run(app, protect()).await;
-        let before = without_own(tree(&app.path("files")));
-        lose(app);
+        let before = lost(app).await;
         let ids = [start(app, job(restore())).await, start(app, job(check(true))).await];
         std::fs::rename(app.path("files"), app.path("away")).unwrap();
         with_worker(app, async {
@@ -33,10 +30,7 @@ on_both_engines! {
     }
 
     async fn when_all_copies_are_away_a_restore_waits_for_one(app: &TestApp) {
-        fill(app);
-        run(app, protect()).await;
-        let before = without_own(tree(&app.path("files")));
-        lose(app);
+        let before = lost(app).await;
         let id = start(app, job(restore())).await;
         std::fs::rename(app.path("copies"), app.path("away")).unwrap();
         with_worker(app, async {
@@ -56,10 +50,7 @@ on_both_engines! {
     }
 
     async fn when_all_copies_vanish_in_mid_restore_it_waits_for_one(app: &TestApp) {
-        fill(app);
-        run(app, protect()).await;
-        let before = without_own(tree(&app.path("files")));
-        lose(app);
+        let before = lost(app).await;
         let id = start(app, job(restore())).await;
         with_worker(app, async {
             until(app, id, "it has a plan", |report| report.plan.is_some()).await;

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use salvor::core::Core;
 use salvor::error::Error;
 use salvor::restore::{Worker, service};
 use salvor_app::restore::port::NewJob;
@@ -43,12 +44,22 @@ pub async fn control(app: &TestApp, id: JobId, control: JobControl) -> Result<Jo
 
 /// Works on a job until it ended, or waits for a person.
 pub async fn ended(app: &TestApp, id: JobId) -> JobReport {
-    Worker::run_until_ended(app.core.clone(), id, CancellationToken::new()).await.unwrap();
-    service::job(&app.core, id).await.unwrap()
+    ended_on(&app.core, id).await
+}
+
+async fn ended_on(core: &Core, id: JobId) -> JobReport {
+    Worker::run_until_ended(core.clone(), id, CancellationToken::new()).await.unwrap();
+    service::job(core, id).await.unwrap()
 }
 
 pub async fn run(app: &TestApp, request: JobRequest) -> JobReport {
     run_new(app, job(request)).await
+}
+
+/// As [`run`], by another process than the test's own.
+pub async fn run_on(core: &Core, request: JobRequest) -> JobReport {
+    let started = service::start(core, &Actor::salvor(), job(request), None).await.unwrap();
+    ended_on(core, started.job.parse().unwrap()).await
 }
 
 pub async fn run_new(app: &TestApp, new: NewJob) -> JobReport {
@@ -70,8 +81,11 @@ pub async fn until_state(app: &TestApp, id: JobId, state: &str) -> JobReport {
     until(app, id, &format!("the job is {state}"), |report| report.state == state).await
 }
 
+/// Bytes, time in seconds and nanoseconds, and mode, by path.
+pub type Files = BTreeMap<PathBuf, (Vec<u8>, i64, i64, u32)>;
+
 /// All files below a folder, with all that a restore has to bring back; the mark of the place is not one of them.
-pub fn tree(root: &Path) -> BTreeMap<PathBuf, (Vec<u8>, i64, i64, u32)> {
+pub fn tree(root: &Path) -> Files {
     let mut found = BTreeMap::new();
     let mut folders = vec![root.to_path_buf()];
     while let Some(folder) = folders.pop() {
@@ -94,9 +108,7 @@ pub fn tree(root: &Path) -> BTreeMap<PathBuf, (Vec<u8>, i64, i64, u32)> {
 }
 
 /// What Salvor keeps on a volume beside the customers' files, and what an interrupted write would leave.
-pub fn without_own(
-    mut tree: BTreeMap<PathBuf, (Vec<u8>, i64, i64, u32)>,
-) -> BTreeMap<PathBuf, (Vec<u8>, i64, i64, u32)> {
+pub fn without_own(mut tree: Files) -> Files {
     tree.retain(|path, _| !path.starts_with(".salvor"));
     tree
 }
