@@ -6,7 +6,7 @@
 
 use std::ops::ControlFlow;
 
-use salvor_domain::job::{ByteCounts, FileCounts, JobRequest, Plan};
+use salvor_domain::job::{JobRequest, Plan};
 use salvor_domain::path::FilePath;
 use salvor_domain::units;
 use salvor_domain::volume::{FileState, Mode};
@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use crate::restore::drivers::adopt_verdict::Verdicts;
 use crate::restore::drivers::check_plan::LOST_AND_FOUND;
 use crate::restore::drivers::filling::Filling;
-use crate::restore::drivers::{Planned, batch_len, settle};
+use crate::restore::drivers::{Planned, batch_len, counts, settle};
 use crate::restore::store::figures::{self, SourceFigures};
 use crate::restore::store::segments::{self, Item};
 use crate::restore::work::{Copy, Halt, Work};
@@ -185,14 +185,8 @@ impl<'a> Planning<'a> {
             }
         }
         self.failures.clear();
-        (job.files, job.bytes) = self.figures();
+        (job.files, job.bytes) = counts(self.filling.total, self.failed);
         work.commit(tx, &job).await
-    }
-
-    fn figures(&self) -> (FileCounts, ByteCounts) {
-        let (total, failed) = (self.filling.total, self.failed);
-        let files = FileCounts { total: total.files + failed, failed, ..FileCounts::default() };
-        (files, ByteCounts { total: total.bytes, done: 0 })
     }
 
     fn planned(self) -> Planned {
@@ -214,7 +208,7 @@ impl<'a> Planning<'a> {
                 summary.push_str(&format!("; {} {what}", units::count(count)));
             }
         }
-        let (files, bytes) = self.figures();
+        let (files, bytes) = counts(self.filling.total, self.failed);
         let plan = Plan { total, in_place: self.known, tombstoned: self.tombstoned, ..Plan::default() };
         Planned { plan, files, bytes, summary }
     }

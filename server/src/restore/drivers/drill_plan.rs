@@ -1,6 +1,6 @@
 //! The plan of a drill: from each copy a random sample of what the catalogue says that it holds, of all sizes.
 
-use salvor_domain::job::{ByteCounts, FileCounts, JobRequest, Plan};
+use salvor_domain::job::{JobRequest, Plan};
 use salvor_domain::path::FilePath;
 use salvor_domain::progress::Amount;
 use salvor_domain::readiness::DrillResult;
@@ -8,7 +8,7 @@ use salvor_domain::sample::{Budget, Picked, Sampler};
 use salvor_domain::units;
 use salvor_domain::volume::FileState;
 
-use crate::restore::drivers::Planned;
+use crate::restore::drivers::{Planned, counts};
 use crate::restore::estimate;
 use crate::restore::scratch::Scratch;
 use crate::restore::store::segments::{self, Item};
@@ -182,13 +182,8 @@ async fn planned(
             format!("{files} ({}) from {}", units::bytes(part.amount.bytes), part.name)
         })
         .collect();
-    let missing = missing.len() as u64;
-    Ok(Planned {
-        files: FileCounts { total: plan.total.files + missing, failed: missing, ..FileCounts::default() },
-        bytes: ByteCounts { total: plan.total.bytes, done: 0 },
-        summary: format!("a sample of {}", parts.join(", ")),
-        plan,
-    })
+    let (files, bytes) = counts(plan.total, missing.len() as u64);
+    Ok(Planned { files, bytes, summary: format!("a sample of {}", parts.join(", ")), plan })
 }
 
 fn amount(picked: &[Picked]) -> Amount {

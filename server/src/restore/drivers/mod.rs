@@ -19,6 +19,7 @@ pub mod reunite;
 
 use salvor_domain::job::{ByteCounts, FileCounts, JobKind, Plan};
 use salvor_domain::path::FilePath;
+use salvor_domain::progress::Amount;
 
 use crate::database::Tx;
 use crate::restore::store::segments::{self, ItemState, SegmentKind};
@@ -66,6 +67,12 @@ pub async fn drive(work: &Work) -> Result<Outcome, Halt> {
             Ok(Outcome::Worked)
         }
     }
+}
+
+/// A job's figures when its plan is made: so much to do, and so many files that have failed already.
+fn counts(to_do: Amount, failed: u64) -> (FileCounts, ByteCounts) {
+    let files = FileCounts { total: to_do.files + failed, failed, ..FileCounts::default() };
+    (files, ByteCounts { total: to_do.bytes, done: 0 })
 }
 
 /// How many of the next files make a batch: `most`, or as many as come to so many bytes.

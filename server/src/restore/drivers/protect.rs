@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use salvor_domain::finding::{FindingCounts, FindingKind};
-use salvor_domain::job::{ByteCounts, FileCounts, JobRequest, Plan};
+use salvor_domain::job::{JobRequest, Plan};
 use salvor_domain::path::{FilePath, shown};
 use salvor_domain::progress::Amount;
 use salvor_domain::units;
@@ -19,7 +19,7 @@ use salvor_engine::{
 use crate::database::Tx;
 use crate::restore::drivers::check_plan::LOST_AND_FOUND;
 use crate::restore::drivers::filling::Filling;
-use crate::restore::drivers::{Planned, batch_len, settle};
+use crate::restore::drivers::{Planned, batch_len, counts, settle};
 use crate::restore::planner::{Merge, Pair, Scope};
 use crate::restore::store::figures::SourceFigures;
 use crate::restore::store::segments::{self, Item};
@@ -159,14 +159,8 @@ impl Planning {
         }
         self.failures.clear();
         self.notes.clear();
-        (job.files, job.bytes) = self.figures();
+        (job.files, job.bytes) = counts(self.filling.total, self.failed);
         work.commit(tx, &job).await
-    }
-
-    fn figures(&self) -> (FileCounts, ByteCounts) {
-        let (total, failed) = (self.filling.total, self.failed);
-        let files = FileCounts { total: total.files + failed, failed, ..FileCounts::default() };
-        (files, ByteCounts { total: total.bytes, done: 0 })
     }
 
     fn planned(self) -> Planned {
@@ -193,7 +187,7 @@ impl Planning {
             let orphans = units::counted(self.orphans, "file", "files");
             summary.push_str(&format!("; {orphans} in lost+found left out"));
         }
-        let (files, bytes) = self.figures();
+        let (files, bytes) = counts(self.filling.total, self.failed);
         Planned { plan: Plan { total, in_place: self.in_place, ..Plan::default() }, files, bytes, summary }
     }
 }

@@ -12,10 +12,10 @@ use salvor_domain::units;
 use salvor_domain::volume::FileState;
 use salvor_engine::{Entry, SourceHandle};
 
-use crate::restore::drivers::Planned;
 use crate::restore::drivers::filling::Filling;
 use crate::restore::drivers::restore::{Asked, NO_COPY};
 use crate::restore::drivers::reunite::{Claims, Nameless};
+use crate::restore::drivers::{Planned, counts};
 use crate::restore::estimate;
 use crate::restore::need::{Age, Rank};
 use crate::restore::planner::{Merge, Pair, Scope};
@@ -263,11 +263,8 @@ impl<'a> Planning<'a> {
     }
 
     fn figures(&self) -> (FileCounts, ByteCounts) {
-        let (total, reunite) = (self.total(), self.claims.total());
         let lost = self.plan.in_no_copy + self.unmet.len() as u64;
-        let files =
-            FileCounts { total: total.files + reunite.files + lost, failed: lost, ..FileCounts::default() };
-        (files, ByteCounts { total: total.bytes + reunite.bytes, done: 0 })
+        counts([self.total(), self.claims.total()].into_iter().sum(), lost)
     }
 
     /// Copies that nothing recent is known of are tried for a moment.

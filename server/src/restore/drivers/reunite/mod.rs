@@ -22,7 +22,7 @@ pub use moves::{NAME, go};
 pub use nameless::{Match, Nameless, Telling, Told};
 
 use crate::database::Tx;
-use crate::restore::drivers::Planned;
+use crate::restore::drivers::{Planned, counts};
 use crate::restore::store::{Job, figures, orphans};
 use crate::restore::work::{Halt, Work};
 use crate::volumes::catalogue;
@@ -134,9 +134,7 @@ impl Planning {
     }
 
     fn figures(&self) -> (FileCounts, ByteCounts) {
-        let (total, failed) = (self.claims.total(), self.unreadable.len() as u64);
-        let files = FileCounts { total: total.files + failed, failed, ..FileCounts::default() };
-        (files, ByteCounts { total: total.bytes, done: 0 })
+        counts(self.claims.total(), self.unreadable.len() as u64)
     }
 
     fn planned(self, nameless: &Nameless) -> Planned {
