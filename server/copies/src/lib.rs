@@ -12,6 +12,9 @@ mod object_health;
 mod object_open;
 mod object_store;
 pub mod place;
+#[cfg(test)]
+#[path = "../testing/proxy.rs"]
+mod proxy;
 mod restic;
 mod restic_tree;
 mod runtime;

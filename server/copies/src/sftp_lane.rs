@@ -5,13 +5,15 @@
 //! not wanted any more costs nobody anything.
 
 use std::collections::HashMap;
+use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use russh::client::{self, Handle, Msg};
-use russh::{ChannelStream, Disconnect, Preferred};
+use russh::{ChannelStream, Preferred};
 use salvor_engine::SourceFault;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
@@ -53,22 +55,25 @@ pub(crate) struct Lane {
     users: AtomicUsize,
     patience: Patience,
     tasks: [AbortHandle; 2],
-    /// The connection lives as long as this.
-    _session: Session,
+    /// The session lives as long as both of these.
+    _session: Handle<Doorkeeper>,
+    _hold: Hold,
 }
 
-/// A connection that is ended when it is let go of: by itself russh would keep it until the server does not answer.
-struct Session(Option<Handle<Doorkeeper>>);
+/// Holds a connection: dropped, it is over. russh keeps the socket in a task of its own, which hears of no handle that was
+/// dropped while it waits for a server that takes nothing more; so this has the same socket, and shuts it down.
+struct Hold(std::net::TcpStream);
 
-impl Drop for Session {
+impl Hold {
+    fn on(socket: &TcpStream) -> std::io::Result<Self> {
+        Ok(Self(socket.as_fd().try_clone_to_owned()?.into()))
+    }
+}
+
+impl Drop for Hold {
     fn drop(&mut self) {
-        if let (Some(handle), Ok(runtime)) = (self.0.take(), runtime()) {
-            // Best effort: a server that takes no farewell is left alone with its end of the line.
-            runtime.spawn(async move {
-                let farewell = handle.disconnect(Disconnect::ByApplication, "", "");
-                let _ = timeout(Duration::from_secs(1), farewell).await;
-            });
-        }
+        // An error: it is over already.
+        let _ = self.0.shutdown(Shutdown::Both);
     }
 }
 
@@ -151,6 +156,7 @@ impl Lane {
             .await
             .map_err(|why| passing(&format!("no connection to {} port {}", place.host, place.port), &why))?;
         socket.set_nodelay(true).map_err(|why| passing("no connection", &why))?;
+        let hold = Hold::on(&socket).map_err(|why| passing("no connection", &why))?;
         let config = client::Config {
             preferred,
             keepalive_interval: Some(Duration::from_secs(15)),
@@ -158,7 +164,7 @@ impl Lane {
             ..client::Config::default()
         };
         let connected = client::connect_stream(Arc::new(config), socket, doorkeeper).await;
-        let mut session = Session(Some(connected.map_err(|why| match why {
+        let mut session = connected.map_err(|why| match why {
             russh::Error::NoCommonAlgo { kind: russh::AlgorithmKind::Key, theirs, .. } => {
                 Refusal::Final(format!(
                     "the server has no host key of a kind that is supported (ed25519, ecdsa), only {}",
@@ -166,14 +172,13 @@ impl Lane {
                 ))
             }
             why => passing("the server does not speak SSH as it should", &why),
-        })?));
-        let Some(ssh) = &mut session.0 else { return Err(Refusal::Final("no session was begun".into())) };
-        sign_in(place, ssh).await?;
-        let channel = ssh.channel_open_session().await;
+        })?;
+        sign_in(place, &mut session).await?;
+        let channel = session.channel_open_session().await;
         let channel = channel.map_err(|why| passing("the server opens no session", &why))?;
         let asked = channel.request_subsystem(true, "sftp").await;
         asked.map_err(|why| passing("the server has no SFTP", &why))?;
-        let lane = Self::run(session, channel.into_stream(), patience)?;
+        let lane = Self::run((session, hold), channel.into_stream(), patience)?;
         match lane.send_first().reply().await {
             Ok(Reply::Version(version)) if version >= 3 => Ok(lane),
             Ok(Reply::Version(version)) => {
@@ -187,7 +192,11 @@ impl Lane {
         }
     }
 
-    fn run(session: Session, stream: ChannelStream<Msg>, patience: Patience) -> Result<Self, Refusal> {
+    fn run(
+        (session, hold): (Handle<Doorkeeper>, Hold),
+        stream: ChannelStream<Msg>,
+        patience: Patience,
+    ) -> Result<Self, Refusal> {
         let runtime = runtime().map_err(|fault| Refusal::Final(fault.to_string()))?;
         let (incoming, outgoing) = tokio::io::split(stream);
         let (requests, queue) = mpsc::unbounded_channel();
@@ -196,7 +205,7 @@ impl Lane {
         let writing = runtime.spawn(send_all(outgoing, queue, waiting.clone()));
         let tasks = [reading.abort_handle(), writing.abort_handle()];
         let (next_id, users) = (AtomicU32::new(1), AtomicUsize::new(0));
-        Ok(Self { requests, waiting, next_id, users, patience, tasks, _session: session })
+        Ok(Self { requests, waiting, next_id, users, patience, tasks, _session: session, _hold: hold })
     }
 
     fn send_first(&self) -> Pending {
@@ -321,5 +330,24 @@ pub(crate) fn unexpected(reply: &Reply) -> SourceFault {
         Reply::Status(status) if status.code == wire::NO_SUCH_FILE => SourceFault::NotFound,
         Reply::Status(status) => SourceFault::Io(status.words()),
         _ => SourceFault::Io("the server gave another answer than was asked for".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    #[test]
+    fn a_connection_that_is_let_go_of_is_over_whoever_keeps_its_socket() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        // As russh does while a server takes nothing: it neither reads nor writes, and does not close.
+        let kept = runtime().unwrap().block_on(TcpStream::connect(address)).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        drop(Hold::on(&kept).unwrap());
+        assert_eq!(server.read(&mut [0]).unwrap(), 0, "the server is told at once");
     }
 }

@@ -1,15 +1,13 @@
 //! Against servers that others wrote: OpenSSH's sshd, and rclone. Cuts and stalls come from a proxy in between.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::*;
 use crate::place::{SftpLogin, SftpTrust};
+use crate::proxy::Proxy;
 use crate::secret::Secret;
 
 #[path = "../testing/sshd.rs"]
@@ -60,61 +58,23 @@ fn patient(place: SftpPlace) -> SftpSource {
     SftpSource::with_patience("far", place, patience)
 }
 
-/// Passes bytes on to a server until a connection has had its share; then it cuts that connection, or goes silent.
-struct Proxy {
-    port: u16,
-    share: Arc<AtomicI64>,
-    connections: Arc<AtomicUsize>,
-}
-
-impl Proxy {
-    fn to(port: u16, silent: bool) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let proxy = Self {
-            port: listener.local_addr().unwrap().port(),
-            share: Arc::new(AtomicI64::new(i64::MAX)),
-            connections: Arc::default(),
+/// Waits until no program of this machine holds an end of a connection to that port.
+fn no_connection_stays(port: u16) {
+    let held = || {
+        let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let to = format!(":{port:04X}");
+        let is_held = |line: &str| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            // What has no inode was closed, and is the kernel's alone.
+            fields[2].ends_with(&to) && fields[9] != "0"
         };
-        let (share, connections) = (proxy.share.clone(), proxy.connections.clone());
-        std::thread::spawn(move || {
-            for client in listener.incoming() {
-                let (Ok(client), Ok(server)) = (client, TcpStream::connect(("127.0.0.1", port))) else {
-                    return;
-                };
-                connections.fetch_add(1, Ordering::SeqCst);
-                let (up, down) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-                std::thread::spawn(move || pass(up, down, None, silent));
-                let share = share.clone();
-                std::thread::spawn(move || pass(server, client, Some(share), silent));
-            }
-        });
-        proxy
+        sockets.lines().skip(1).filter(|line| is_held(line)).count()
+    };
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while held() > 0 {
+        assert!(Instant::now() < deadline, "{} connections stay", held());
+        std::thread::sleep(Duration::from_millis(5));
     }
-
-    /// From now on so many more bytes come from the server, over all connections; then the next cut, once.
-    fn cut_after(&self, bytes: i64) {
-        self.share.store(bytes, Ordering::SeqCst);
-    }
-}
-
-fn pass(mut from: TcpStream, mut to: TcpStream, share: Option<Arc<AtomicI64>>, silent: bool) {
-    let mut room = [0; 16 << 10];
-    while let Ok(length @ 1..) = from.read(&mut room) {
-        if let Some(share) = &share
-            && share.fetch_sub(length as i64, Ordering::SeqCst) < length as i64
-        {
-            share.store(i64::MAX, Ordering::SeqCst);
-            if silent {
-                std::thread::sleep(Duration::from_secs(60));
-            }
-            break;
-        }
-        if to.write_all(&room[..length]).is_err() {
-            break;
-        }
-    }
-    let _ = from.shutdown(std::net::Shutdown::Both);
-    let _ = to.shutdown(std::net::Shutdown::Both);
 }
 
 #[test]
@@ -277,7 +237,8 @@ fn a_read_that_is_cut_goes_on_where_it_was() {
     }
     opened.reader.read_to_end(&mut bytes).unwrap();
     assert!(bytes == content, "the bytes are those of the file");
-    assert!(proxy.connections.load(Ordering::SeqCst) >= 3);
+    assert!(proxy.connections() >= 3);
+    drop(opened);
     // In another version of the file it does not go on.
     let mut opened = source.open(&path("large")).unwrap();
     opened.reader.read_exact(&mut [0; 1000]).unwrap();
@@ -291,6 +252,9 @@ fn a_read_that_is_cut_goes_on_where_it_was() {
     }
     proxy.cut_after(30_000);
     assert_eq!(listed(&source).unwrap().len(), 401);
+    // Whatever became of them, no connection outlives its source.
+    drop((opened, source));
+    no_connection_stays(proxy.port);
 }
 
 #[test]
@@ -306,6 +270,12 @@ fn a_server_that_goes_silent_costs_a_bounded_time() {
     assert!(read(&source, "large").unwrap() == content);
     let took = started.elapsed();
     assert!((Duration::from_millis(700)..Duration::from_secs(20)).contains(&took), "{took:?}");
+    // Neither the one that hears nothing more, nor one that still waits for much.
+    proxy.cut_after(700_000);
+    let mut opened = source.open(&path("large")).unwrap();
+    opened.reader.read_exact(&mut [0; 600_000]).unwrap();
+    drop((opened, source));
+    no_connection_stays(proxy.port);
 }
 
 #[test]
