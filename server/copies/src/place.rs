@@ -91,8 +91,8 @@ pub enum SftpLogin {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResticPlace {
-    /// As `restic -r` takes it: a folder, or the address of a server.
-    pub repository: String,
+    /// A folder of this machine, however it is mounted.
+    pub repository: PathBuf,
     pub password: Secret,
     /// `latest`, or the id of one.
     pub snapshot: String,
@@ -174,7 +174,7 @@ impl fmt::Display for CopyPlace {
                 write!(
                     f,
                     "restic {}, {} of {}",
-                    place.repository,
+                    place.repository.display(),
                     slashed_or_all(&place.root),
                     place.snapshot
                 )

@@ -46,7 +46,7 @@ struct Inner {
 impl ResticSource {
     /// Opens the repository, reads its index and picks the snapshot. Every fault is about the whole copy.
     pub fn open(name: impl Into<String>, place: &ResticPlace) -> Result<Self, SourceFault> {
-        let folder = local(&place.repository).map_err(SourceFault::Gone)?;
+        let folder = place.repository.clone();
         let gone = |why: String| SourceFault::Gone(format!("the repository {}: {why}", folder.display()));
         there(&folder).map_err(gone)?;
         let password = place.password.read().map_err(gone)?;
@@ -110,18 +110,6 @@ impl Source for ResticSource {
 
     fn reachable(&self) -> Result<(), SourceFault> {
         there(&self.inner.folder).map_err(|why| self.inner.gone(&why))
-    }
-}
-
-/// A folder on this machine, however it is mounted.
-fn local(repository: &str) -> Result<PathBuf, String> {
-    let path = repository.strip_prefix("local:").unwrap_or(repository);
-    match path.split_once(':') {
-        Some((scheme, _)) if !scheme.is_empty() && !scheme.contains('/') => Err(format!(
-            "the repository {scheme}:… is on a server: Salvor reads repositories in a folder of this machine; mount it (for \
-             example with sshfs or rclone mount) and name that folder"
-        )),
-        _ => Ok(PathBuf::from(path)),
     }
 }
 

@@ -160,15 +160,9 @@ fn sftp(keys: &mut Keys<'_>) -> Result<SftpPlace, ConfigError> {
 }
 
 fn restic(keys: &mut Keys<'_>) -> Result<ResticPlace, ConfigError> {
-    let repository = keys.text("repository", "a folder, or an address as restic -r takes it")?;
-    keys.no_login_in("repository", &repository)?;
-    let remote = repository.split_once(':').is_some_and(|(scheme, _)| {
-        !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric())
-    });
-    let repository = match remote {
-        true => repository,
-        false => keys.base.join(repository).display().to_string(),
-    };
+    let repository = keys.text("repository", "the folder of the repository")?;
+    let repository =
+        keys.base.join(local_folder(&repository).map_err(|why| wrong(keys.key("repository"), why))?);
     Ok(ResticPlace {
         repository,
         password: keys.secret_or("password", "RESTIC_PASSWORD")?,
@@ -178,6 +172,18 @@ fn restic(keys: &mut Keys<'_>) -> Result<ResticPlace, ConfigError> {
         paths: keys.list("paths")?,
         tags: keys.list("tags")?,
     })
+}
+
+/// The folder that `restic -r` means by it. The address of a server is not repeated: it may hold a password.
+fn local_folder(repository: &str) -> Result<&str, String> {
+    match repository.split_once(':') {
+        Some(("local", folder)) => Ok(folder),
+        Some((scheme, _)) if !scheme.contains('/') => Err(format!(
+            "Salvor reads restic repositories in a folder of this machine, and {scheme}:… is not one. For a server's, mount it \
+             (for example with sshfs or rclone mount) and name that folder; for a folder with such a name, write local: before it"
+        )),
+        _ => Ok(repository),
+    }
 }
 
 /// The keys of one copy: each is taken out by who asks for it, and what is left over was asked for by nobody.
@@ -270,18 +276,13 @@ impl Keys<'_> {
             let message = format!("\"{address}\" must start with https:// or http://");
             return Err(wrong(self.key(key), message));
         }
-        self.no_login_in(key, &address)?;
-        Ok(Some(address.trim_end_matches('/').to_owned()))
-    }
-
-    /// The address itself is not repeated: it holds a password.
-    fn no_login_in(&self, key: &str, address: &str) -> Result<(), ConfigError> {
         let host = address.split_once("://").and_then(|(_, rest)| rest.split('/').next());
         if host.is_some_and(|host| host.contains('@')) {
+            // The address itself is not repeated: it holds a password.
             let right = "must not hold a login: this file is no place for a password; use the keys for it";
             return Err(wrong(self.key(key), right));
         }
-        Ok(())
+        Ok(Some(address.trim_end_matches('/').to_owned()))
     }
 
     /// `KEY_env` names a variable, `KEY_file` a file.

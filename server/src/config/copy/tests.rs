@@ -42,6 +42,12 @@ fn each_kind_has_its_keys() {
         copy("kind = \"restic\"\nrepository = \"repo\"\nroot = \"/srv/uploads\"\npassword_file = \"secret\"")
             .unwrap();
     assert_eq!(restic.place.to_string(), "restic /etc/salvor/repo, /srv/uploads of latest");
+    for (repository, folder) in
+        [("local:/srv/a", "/srv/a"), ("local:a", "/etc/salvor/a"), ("/srv/a:b", "/srv/a:b")]
+    {
+        let place = copy(&format!("kind = \"restic\"\nrepository = \"{repository}\"")).unwrap().place;
+        assert_eq!(place.to_string(), format!("restic {folder}, / of latest"));
+    }
     assert!(!restic.place.takes_files() && s3.place.takes_files());
 }
 
@@ -77,6 +83,7 @@ fn what_is_wrong_names_the_copy_the_key_and_what_would_be_right() {
         (&format!("{sftp}key_file = \"k\"\npassword_env = \"X\""), &["key_file", "only one"]),
         (&format!("{sftp}key_file = \"k\"\nport = 0"), &["port", "65535"]),
         ("kind = \"restic\"", &["repository", "is missing"]),
+        ("kind = \"restic\"\nrepository = \"archive:2026\"", &["repository", "write local: before it"]),
         ("kind = \"restic\"\nrepository = \"r\"\npaths = \"x\"", &["paths", "list"]),
     ] {
         let message = copy(keys).unwrap_err().to_string();
@@ -87,14 +94,33 @@ fn what_is_wrong_names_the_copy_the_key_and_what_would_be_right() {
 }
 
 #[test]
-fn a_password_in_an_address_is_refused_and_not_repeated() {
-    for keys in [
-        "kind = \"webdav\"\nendpoint = \"https://ann:hush@dav.example.com\"",
-        "kind = \"restic\"\nrepository = \"rest:https://ann:hush@backup.example.com/\"",
+fn a_restic_repository_on_a_server_is_refused_with_the_way_around() {
+    for address in [
+        "rest:https://ann:hush@backup.example.com/",
+        "s3:s3.example.com/bucket",
+        "b2:bucket:path",
+        "azure:container:/",
+        "gs:bucket:/",
+        "swift:container:/path",
+        "rclone:remote:path",
+        "sftp:ann@backup:/srv/restic",
     ] {
-        let message = copy(keys).unwrap_err().to_string();
-        assert!(message.contains("login") && !message.contains("hush"), "{message}");
+        let message =
+            copy(&format!("kind = \"restic\"\nrepository = \"{address}\"")).unwrap_err().to_string();
+        let (scheme, rest) = address.split_once(':').unwrap();
+        for word in ["copy \"offsite\", repository", &format!("{scheme}:…"), "mount it", "name that folder"]
+        {
+            assert!(message.contains(word), "\"{word}\" is not in: {message}");
+        }
+        assert!(!message.contains(rest), "{message}");
     }
+}
+
+#[test]
+fn a_password_in_an_address_is_refused_and_not_repeated() {
+    let keys = "kind = \"webdav\"\nendpoint = \"https://ann:hush@dav.example.com\"";
+    let message = copy(keys).unwrap_err().to_string();
+    assert!(message.contains("login") && !message.contains("hush"), "{message}");
 }
 
 #[test]
