@@ -241,36 +241,35 @@ impl Inner {
         self.trees.get(id).map_err(|why| self.fault(&why))
     }
 
-    /// Depth first: one folder of each level is in memory. One that cannot be read does not end the list.
+    /// In memory are the names of folders that were seen and not read yet. One that cannot be read does not end the list.
     fn list(&self, visit: &mut dyn FnMut(Holding) -> ControlFlow<()>) -> Result<(), SourceFault> {
-        let read = |id| self.trees.read(id).map_err(|why| self.fault(&why));
-        let mut levels = vec![(Vec::new(), read(self.root)?, 0)];
+        let mut folders: Vec<(Vec<u8>, TreeId)> = vec![(Vec::new(), self.root)];
         let mut unread: Option<(String, usize)> = None;
-        while let Some((prefix, folder, next)) = levels.last_mut() {
-            let Some(entry) = folder.entries().get(*next) else {
-                levels.pop();
-                continue;
-            };
-            *next += 1;
-            let path = [prefix.as_slice(), &entry.name].concat();
-            match &entry.what {
-                What::Folder(id) if FilePath::new(path.clone()).is_ok() => match read(*id) {
-                    Ok(folder) => levels.push(([path.as_slice(), b"/"].concat(), folder, 0)),
-                    Err(gone @ SourceFault::Gone(_)) => return Err(gone),
-                    Err(why) => match &mut unread {
-                        Some((_, others)) => *others += 1,
-                        None => {
-                            unread = Some((format!("the folder {} cannot be read: {why}", shown(&path)), 0))
-                        }
-                    },
-                },
-                What::File(file) => {
-                    let Ok(path) = FilePath::new(path) else { continue };
-                    if visit(Holding { path, stat: file.stat }).is_break() {
-                        return Ok(());
-                    }
+        let mut wanted = ControlFlow::Continue(());
+        while let Some((folder, id)) = folders.pop() {
+            let read = self.trees.each(id, &mut |entry| {
+                let slash: &[u8] = if folder.is_empty() { b"" } else { b"/" };
+                let Ok(path) = FilePath::new([folder.as_slice(), slash, &entry.name].concat()) else {
+                    return ControlFlow::Continue(());
+                };
+                match entry.what {
+                    What::Folder(id) => folders.push((path.into_bytes(), id)),
+                    What::File(file) => wanted = visit(Holding { path, stat: file.stat }),
+                    What::Other(_) => {}
                 }
-                What::Folder(_) | What::Other(_) => {}
+                wanted
+            });
+            if wanted.is_break() {
+                return Ok(());
+            }
+            match (read.map_err(|why| self.fault(&why)), &mut unread) {
+                (Ok(()), _) => {}
+                (Err(gone @ SourceFault::Gone(_)), _) => return Err(gone),
+                (Err(why), _) if folder.is_empty() => return Err(why),
+                (Err(_), Some((_, others))) => *others += 1,
+                (Err(why), none) => {
+                    *none = Some((format!("the folder {} cannot be read: {why}", shown(&folder)), 0));
+                }
             }
         }
         match unread {

@@ -4,12 +4,16 @@
 //! little of each as a file needs; how many is bounded by the number of their entries.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustic_core::repofile::{Node, NodeType};
-use rustic_core::{DataId, IndexedFullStatus, Repository, RusticError, TreeId};
+use rustic_core::repofile::{BlobType, Node, NodeType};
+use rustic_core::{DataId, ErrorKind, IndexedFullStatus, Repository, RusticError, TreeId};
 use salvor_engine::SourceStat;
-use std::os::unix::ffi::OsStrExt;
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 pub(crate) type Repo = Repository<IndexedFullStatus>;
 
@@ -78,12 +82,30 @@ impl Trees {
         Ok(folder)
     }
 
-    /// Reads a folder that will not be asked for again soon.
-    pub(crate) fn read(&self, id: TreeId) -> Result<Folder, Box<RusticError>> {
-        let tree = self.repo.get_tree(&id)?;
-        let mut entries: Vec<Entry> = tree.nodes.into_iter().map(entry).collect();
+    fn read(&self, id: TreeId) -> Result<Folder, Box<RusticError>> {
+        let mut entries = Vec::new();
+        self.each(id, &mut |entry| {
+            entries.push(entry);
+            ControlFlow::Continue(())
+        })?;
         entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         Ok(Folder(entries))
+    }
+
+    /// Hands out a folder's entries as they are read: there may be a million of them, and a list needs none of them again.
+    pub(crate) fn each(
+        &self,
+        id: TreeId,
+        take: &mut dyn FnMut(Entry) -> ControlFlow<()>,
+    ) -> Result<(), Box<RusticError>> {
+        let json = self.repo.cat_blob(BlobType::Tree, id.to_hex().as_str())?;
+        serde_json::Deserializer::from_slice(&json).deserialize_map(Tree(take)).map_err(|why| {
+            RusticError::with_source(
+                ErrorKind::Internal,
+                "a folder of the snapshot cannot be understood",
+                why,
+            )
+        })
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -110,6 +132,61 @@ impl Kept {
         if let Some((before, _)) = self.folders.insert(id, (folder, self.uses)) {
             self.entries -= size(&before);
         }
+    }
+}
+
+/// `{"nodes": […]}`, and whatever else restic may add to it.
+struct Tree<'t>(&'t mut dyn FnMut(Entry) -> ControlFlow<()>);
+
+impl<'de> Visitor<'de> for Tree<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a folder of a snapshot")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "nodes" => map.next_value_seed(Nodes(self.0))?,
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Nodes<'t>(&'t mut dyn FnMut(Entry) -> ControlFlow<()>);
+
+impl<'de> DeserializeSeed<'de> for Nodes<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Nodes<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the entries of a folder")
+    }
+
+    /// An empty folder, as old versions wrote it.
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut nodes: A) -> Result<(), A::Error> {
+        while let Some(node) = nodes.next_element()? {
+            if (self.0)(entry(node)).is_break() {
+                // Nobody wants the rest.
+                while nodes.next_element::<IgnoredAny>()?.is_some() {}
+                break;
+            }
+        }
+        Ok(())
     }
 }
 

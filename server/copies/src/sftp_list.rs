@@ -6,7 +6,6 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use salvor_domain::path::{FilePath, shown};
@@ -89,7 +88,7 @@ async fn list_folder(
     found: &mpsc::Sender<Vec<Holding>>,
 ) -> Result<Vec<Vec<u8>>, SourceFault> {
     let at = pool.beneath(folder);
-    // What was named already, should the connection break.
+    // What was named already, should the connection break: the names alone, without the answers that they came in.
     let named = Mutex::new(HashSet::new());
     pool.ask(async |lane| {
         let handle = match lane.send(|id| wire::open_folder(id, &at)).reply().await? {
@@ -108,7 +107,7 @@ async fn read_folder(
     folder: &[u8],
     at: &[u8],
     handle: &[u8],
-    named: &mut HashSet<Bytes>,
+    named: &mut HashSet<Box<[u8]>>,
     found: &mpsc::Sender<Vec<Holding>>,
 ) -> Result<Result<Vec<Vec<u8>>, SourceFault>, Broken> {
     let mut folders = Vec::new();
@@ -131,7 +130,7 @@ async fn read_folder(
             match attrs.kind() {
                 // Salvor's own folder, and names that no file here can have, are no paths.
                 Some(Kind::Folder) if FilePath::new(path.clone()).is_ok() => folders.push(path),
-                Some(Kind::File) if named.insert(name) => {
+                Some(Kind::File) if named.insert(name[..].into()) => {
                     let stat = SourceStat {
                         size: attrs.size.unwrap_or(0),
                         mtime_ns: attrs.mtime_ns(),
