@@ -2,7 +2,7 @@
 //!
 //! Every error names the file, the key and what would be right. A [`Config`] that exists is valid: names are unique,
 //! rates parsed, patterns understood. Whether folders exist and secrets are to be had is asked when copies are opened
-//! ([`VolumeConfig::path`] may be gone on the very day Salvor is for), but [`Config::what_is_missing`] tells at start.
+//! ([`VolumeConfig::path`] may be gone on the very day Salvor is for), but [`Config::warnings`] tell at start.
 //! Secrets never stand in the file: it names variables or files that hold them.
 
 mod copy;
@@ -10,10 +10,10 @@ mod raw;
 mod readiness;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use salvor_copies::CopyPlace;
+use salvor_copies::place::{CopyPlace, WebdavPlace};
 use salvor_domain::limits::{ByteRate, Limits};
 use salvor_domain::readiness::Objectives;
 use salvor_domain::timetable::Timetable;
@@ -144,28 +144,48 @@ impl Config {
         self.volumes.iter().find(|volume| volume.name == name)
     }
 
-    /// Folders and secrets that are named here and are not there: one sentence each.
-    pub fn what_is_missing(&self) -> Vec<String> {
-        let mut missing = Vec::new();
+    /// Folders and secrets that are named here and are not there, and passwords that anybody on the way can read: one
+    /// sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
         for volume in &self.volumes {
             let name = &volume.name;
             if !volume.path.is_dir() {
-                missing.push(format!("volume \"{name}\": path {} is not a folder", volume.path.display()));
+                warnings.push(format!("volume \"{name}\": path {} is not a folder", volume.path.display()));
             }
             for copy in &volume.copies {
-                let place = format!("volume \"{name}\", copy \"{}\"", copy.name);
+                let copy_name = format!("volume \"{name}\", copy \"{}\"", copy.name);
                 if let Some(folder) = copy.place.folder().filter(|folder| !folder.is_dir()) {
-                    missing.push(format!("{place}: path {} is not a folder", folder.display()));
+                    warnings.push(format!("{copy_name}: path {} is not a folder", folder.display()));
+                }
+                if let CopyPlace::Webdav(place) = &copy.place
+                    && sends_its_password_openly(place)
+                {
+                    warnings.push(format!(
+                        "{copy_name}: the password for {} goes over the network for anybody to read: use https://",
+                        place.endpoint
+                    ));
                 }
                 for (key, secret) in copy.place.secrets() {
                     if let Err(why) = secret.read() {
-                        missing.push(format!("{place}: {key}: {why}"));
+                        warnings.push(format!("{copy_name}: {key}: {why}"));
                     }
                 }
             }
         }
-        missing
+        warnings
     }
+}
+
+/// Without encryption, and not to this machine alone.
+fn sends_its_password_openly(place: &WebdavPlace) -> bool {
+    let Some(address) = place.endpoint.strip_prefix("http://") else { return false };
+    let host = address.split('/').next().unwrap_or_default();
+    let host = host.strip_prefix('[').map_or_else(|| host.split(':').next(), |v6| v6.split(']').next());
+    let is_here = host.is_some_and(|host| {
+        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    });
+    place.login.is_some() && !is_here
 }
 
 /// The environment of this process.
@@ -282,6 +302,33 @@ mod tests {
             for word in words {
                 assert!(message.contains(word), "\"{word}\" is not in: {message}");
             }
+        }
+    }
+
+    #[test]
+    fn a_password_that_anybody_on_the_way_can_read_is_warned_of() {
+        let warnings = |endpoint: &str, login: &str| {
+            let config = load(&format!(
+                "[[volume]]\nname = \"uploads\"\npath = \"/\"\n[[volume.copy]]\nname = \"dav\"\nkind = \"webdav\"\n\
+                 placement = \"offsite\"\nendpoint = \"{endpoint}\"\n{login}"
+            ));
+            config.unwrap().warnings()
+        };
+        const LOGIN: &str = "user = \"ann\"\npassword_file = \"/etc/hostname\"\n";
+        for endpoint in
+            ["http://dav.example.com/files", "http://10.0.0.7:8080", "http://localhost.example.com"]
+        {
+            let told = warnings(endpoint, LOGIN);
+            assert_eq!(told.len(), 1, "{told:?}");
+            for word in ["copy \"dav\"", endpoint, "anybody", "https://"] {
+                assert!(told[0].contains(word), "\"{word}\" is not in: {told:?}");
+            }
+            assert_eq!(warnings(endpoint, ""), [""; 0], "it has no password");
+        }
+        for endpoint in
+            ["https://dav.example.com", "http://127.0.0.1:8080/x", "http://localhost", "http://[::1]:80"]
+        {
+            assert_eq!(warnings(endpoint, LOGIN), [""; 0], "{endpoint}");
         }
     }
 

@@ -29,7 +29,7 @@ pub async fn run(core: Core, _: Args) -> Result<ExitCode, CliError> {
     // A folder that hangs must not keep the status page from its readers.
     let config = core.config.clone();
     drop(tokio::task::spawn_blocking(move || {
-        config.what_is_missing().iter().for_each(|missing| tracing::warn!("{missing}"));
+        config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     }));
     if core.config.mail.is_some() {
         tracing::warn!("[mail] is configured, but this version of Salvor does not send mail yet");
