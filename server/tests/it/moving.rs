@@ -1,14 +1,17 @@
-//! Live progress, and several workers in one job.
+//! Live progress, and several workers in one job or on one copy.
 
+use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Instant;
 
 use salvor::core::Core;
 use salvor::restore::{Worker, service};
 use salvor_domain::ids::JobId;
-use salvor_domain::job::JobReport;
+use salvor_domain::job::{JobReport, JobRequest};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::TestApp;
+use crate::support::facts::{PATIENCE, until_async};
 use crate::support::jobs::{job, protect, restore, run, start, tree, until};
 
 const BIG: usize = 8_000_000;
@@ -20,6 +23,17 @@ fn other_process(app: &TestApp, bandwidth: Option<&str>) -> Core {
         copy.bandwidth = bandwidth.map(|text| text.parse().unwrap());
     }
     Core { config: Arc::new(config), ..app.core.clone() }
+}
+
+/// The real program on the test's database.
+fn program(app: &TestApp, args: &[&str]) -> tokio::process::Command {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_salvor"));
+    command.arg("--config").arg(app.path("salvor.toml")).args(args).env("SALVOR_LOG", "error");
+    if let Some(url) = &app.core.config.server.database_url {
+        command.env("SALVOR_SERVER_DATABASE_URL", url);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
 }
 
 /// A worker beside the test; dropped, it is gone.
@@ -88,5 +102,47 @@ on_both_engines! {
         let given: u64 = ended.sources.values().map(|amount| amount.files).sum();
         assert_eq!((given, ended.bytes.done), (FILES as u64, ended.bytes.total), "{ended:#?}");
         assert_eq!(tree(&app.path("files")), before);
+    }
+
+    /// Each reads for a job of its own, into a folder of its own. Together they keep within the rate, and neither waits for the
+    /// other's end.
+    async fn two_programs_that_read_one_copy_share_its_rate(app: &TestApp) {
+        const RATE: f64 = 2e6;
+        const FILES: usize = 70;
+        for number in 0..FILES {
+            app.write(format!("files/{number}.jpg"), &vec![number as u8; 100_000]);
+        }
+        run(app, protect()).await;
+        let limited = program(app, &["limit", "uploads", "offsite", "--bandwidth", "16 Mbit/s"]).output().await.unwrap();
+        assert!(limited.status.success(), "{limited:?}");
+        let mut jobs = Vec::new();
+        for folder in ["one", "two"] {
+            std::fs::create_dir(app.path(folder)).unwrap();
+            let to_folder = Some(app.path(folder).display().to_string());
+            let request = JobRequest::Restore { from: vec!["offsite".into()], paths: vec![], files: vec![], to_folder };
+            jobs.push(start(app, job(request)).await);
+        }
+        let began = Instant::now();
+        let work = |id: &JobId| program(app, &["job", "work", &id.to_string()]).kill_on_drop(true).spawn().unwrap();
+        let programs: Vec<_> = jobs.iter().map(work).collect();
+        let mut side_by_side = false;
+        until_async(PATIENCE, "both jobs are done", async || {
+            let mut reports = Vec::new();
+            for id in &jobs {
+                reports.push(service::job(&app.core, *id).await.unwrap());
+            }
+            let moved: u64 = reports.iter().map(|report| report.bytes.done).sum();
+            // Until the second one is known to the first, that one goes at the full rate.
+            let most = RATE * (began.elapsed().as_secs_f64() + 1.5);
+            assert!((moved as f64) < most, "{moved} bytes moved where {most} may: {reports:#?}");
+            side_by_side |= reports.iter().all(|report| (1..report.bytes.total).contains(&report.bytes.done));
+            reports.iter().all(|report| report.state == "finished").then_some(()).ok_or(reports)
+        })
+        .await;
+        assert!(side_by_side, "one waited until the other had all");
+        for program in programs {
+            let ended = program.wait_with_output().await.unwrap();
+            assert!(ended.status.success(), "{ended:?}");
+        }
     }
 }
