@@ -28,6 +28,8 @@ use crate::runtime::runtime;
 /// Of the user's metadata on an object: 64 hexadecimal digits, and nanoseconds since 1970.
 pub(crate) const DIGEST_KEY: &str = "salvor-blake3";
 pub(crate) const MTIME_KEY: &str = "salvor-mtime";
+/// Where rclone and s3fs keep it: seconds since 1970, and maybe a fraction.
+const OTHERS_MTIME_KEY: &str = "mtime";
 
 /// How long and how often a store is asked. Explicit, so that tests need not wait.
 #[derive(Debug, Clone)]
@@ -325,11 +327,20 @@ impl Source for ObjectCopy {
 
 pub(crate) fn stat_of(metadata: &Metadata) -> SourceStat {
     let kept = |key| metadata.user_metadata().and_then(|kept| kept.get(key).map(str::to_owned));
+    let own_mtime = kept(MTIME_KEY).and_then(|text| text.parse().ok());
     SourceStat {
         size: metadata.content_length(),
-        mtime_ns: kept(MTIME_KEY).and_then(|text| text.parse().ok()),
+        mtime_ns: own_mtime.or_else(|| kept(OTHERS_MTIME_KEY).and_then(|text| nanoseconds(&text))),
         digest: kept(DIGEST_KEY).and_then(|text| digest_of(&text)),
     }
+}
+
+/// `1700000000.25`, in nanoseconds.
+fn nanoseconds(seconds: &str) -> Option<i64> {
+    let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, ""));
+    let fraction: i64 = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
+    let whole = whole.parse::<i64>().ok()?.checked_mul(1_000_000_000)?;
+    whole.checked_add(if seconds.starts_with('-') { -fraction } else { fraction })
 }
 
 fn digest_of(text: &str) -> Option<Digest> {

@@ -1,55 +1,18 @@
 //! Against servers that are not ours: `rclone serve`. Without rclone on the PATH they say so and pass.
 
-use std::process::{Child, Command, Stdio};
-
 use super::*;
 use crate::place::{WebdavLogin, WebdavPlace};
+use crate::proxy::Proxy;
+use served::Served;
 
-struct Served {
-    process: Child,
-    endpoint: String,
-    _folder: tempfile::TempDir,
-}
+#[path = "../testing/served.rs"]
+mod served;
 
-impl Served {
-    fn start(kind: &str, flags: &[&str]) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(folder.path().join(BUCKET).join("uploads")).unwrap();
-        // A port that was free a moment ago; on the rare day that it is taken, the next.
-        for _ in 0..5 {
-            let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let address = format!("127.0.0.1:{port}");
-            let started = Command::new("rclone")
-                .args(["serve", kind, "--addr", &address, "--vfs-cache-mode", "off"])
-                .args(flags)
-                .arg(folder.path())
-                .env("RCLONE_CONFIG", folder.path().join("rclone.conf"))
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn();
-            let Ok(mut process) = started else {
-                eprintln!("skipped: there is no rclone on the PATH (.ci/setup test installs it)");
-                return None;
-            };
-            let deadline = Instant::now() + Duration::from_secs(20);
-            while Instant::now() < deadline && process.try_wait().unwrap().is_none() {
-                if std::net::TcpStream::connect(&address).is_ok() {
-                    return Some(Self { process, endpoint: format!("http://{address}"), _folder: folder });
-                }
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            let _ = process.kill();
-            let _ = process.wait();
-        }
-        panic!("rclone does not serve");
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+/// With the folder that the places of these tests lie in.
+fn serve(kind: &str, flags: &[&str]) -> Option<Served> {
+    let served = Served::start(kind, flags)?;
+    std::fs::create_dir_all(served.path(BUCKET).join("uploads")).unwrap();
+    Some(served)
 }
 
 fn patient() -> Limits {
@@ -77,24 +40,31 @@ fn there_and_back(copy: &ObjectCopy) {
 #[test]
 fn s3() {
     let login = format!("{KEY},{SECRET}");
-    let Some(served) = Served::start("s3", &["--auth-key", &login]) else { return };
+    let Some(served) = serve("s3", &["--auth-key", &login]) else { return };
     let copy = ObjectCopy::s3("offsite", &place(&served.endpoint, KEY), patient()).unwrap();
     there_and_back(&copy);
     let large = noise((8 << 20) + 77);
-    put(&copy, "film", &large).unwrap();
+    let mut upload = copy.upload(&path("film"), &object(&large, 7), None).unwrap();
+    large.chunks(100_000).try_for_each(|chunk| upload.write(chunk)).unwrap();
+    // Its mark for an object in parts is made of the whole.
+    assert_eq!(upload.finish().unwrap(), Confirmed::BySize);
     assert!(read(copy.open(&path("film"))).unwrap() == large);
     let stranger = ObjectCopy::s3("offsite", &place(&served.endpoint, "who"), patient()).unwrap();
     assert!(matches!(stranger.reachable(), Err(SourceFault::Gone(_))));
 }
 
-#[test]
-fn webdav() {
-    let Some(served) = Served::start("webdav", &["--user", "ann", "--pass", "hush"]) else { return };
-    let place = |root: &str, password: &str| WebdavPlace {
-        endpoint: format!("{}/{BUCKET}", served.endpoint),
+fn webdav_place(endpoint: &str, root: &str, password: &str) -> WebdavPlace {
+    WebdavPlace {
+        endpoint: format!("{endpoint}/{BUCKET}"),
         root: root.into(),
         login: Some(WebdavLogin { user: "ann".into(), password: secret(password) }),
-    };
+    }
+}
+
+#[test]
+fn webdav() {
+    let Some(served) = serve("webdav", &["--user", "ann", "--pass", "hush"]) else { return };
+    let place = |root: &str, password: &str| webdav_place(&served.endpoint, root, password);
     let copy = ObjectCopy::webdav("offsite", &place("uploads", "hush"), patient()).unwrap();
     copy.reachable().unwrap();
     there_and_back(&copy);
@@ -109,4 +79,24 @@ fn webdav() {
     assert!(why("nothing", "hush").contains("no folder"));
     let refused = copy.upload(&path("film"), &Object { size: 65 << 20, ..object(b"", 0) }, None);
     assert!(refused.map(drop).unwrap_err().reason.contains("WebDAV"));
+}
+
+#[test]
+fn a_large_file_is_read_from_webdav_as_it_arrives_and_never_held_whole() {
+    let Some(served) = serve("webdav", &["--user", "ann", "--pass", "hush"]) else { return };
+    let content = noise(40_000_000);
+    std::fs::write(served.path(BUCKET).join("uploads/film"), &content).unwrap();
+    let proxy = Proxy::to(served.port, false);
+    let endpoint = format!("http://127.0.0.1:{}", proxy.port);
+    let copy = ObjectCopy::webdav("offsite", &webdav_place(&endpoint, "uploads", "hush"), patient()).unwrap();
+    let mut opened = copy.open(&path("film")).unwrap();
+    let mut room = vec![0; 1_000_000];
+    for (number, expected) in content.chunks(room.len()).enumerate() {
+        opened.reader.read_exact(&mut room).unwrap();
+        assert!(room == expected);
+        // What is on its way lies in the sockets' buffers, which hold some MB.
+        let ahead = proxy.passed().saturating_sub((number + 1) * room.len());
+        assert!(ahead < 20_000_000, "{ahead} bytes arrived that nobody has read yet");
+    }
+    assert_eq!(opened.reader.read(&mut room).unwrap(), 0);
 }

@@ -3,16 +3,20 @@
 //! S3: one request for a small object, whose MD5 the store compares, and parts for a large one; the condition that nobody
 //! else has written there meanwhile goes along where the store knows such conditions. WebDAV: to a name of Salvor's own
 //! first, then renamed, since a server may show a file while it is being sent. In both cases the store is asked afterwards
-//! whether it has all of it.
+//! whether it has all of it. The mark (ETag) that most stores give to an object in parts is made of their MD5s, and tells that
+//! they arrived as they were; where it is another mark, and with WebDAV, only the size is confirmed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use md5::{Digest as _, Md5};
 use opendal::options::WriteOptions;
 use opendal::{Buffer, Operator, Writer};
 use salvor_domain::path::{FilePath, shown};
-use salvor_engine::{Label, Object, Store, Stored, Upload, WriteFault, WriteFaultKind, bytes_for_people};
+use salvor_engine::{
+    Confirmed, Label, Object, Store, Stored, Upload, WriteFault, WriteFaultKind, bytes_for_people,
+};
 
 use crate::object::{DIGEST_KEY, Dialect, Inner, MTIME_KEY, ObjectCopy, SMALL_PUT, key, stat_of};
 use crate::object_fault::Trouble;
@@ -58,6 +62,7 @@ impl Store for ObjectCopy {
             over: over.map(|over| over.version.clone()),
             room: Vec::with_capacity(object.size.min(PART) as usize),
             parts: None,
+            sums: PartSums::default(),
         }))
     }
 
@@ -98,26 +103,56 @@ struct ObjectUpload {
     /// What has not been sent yet: all of a small object, less than a part of a large one.
     room: Vec<u8>,
     parts: Option<Writer>,
+    sums: PartSums,
+}
+
+/// The checksums of an object's parts.
+#[derive(Default)]
+struct PartSums {
+    all: Md5,
+    count: u64,
+}
+
+impl PartSums {
+    fn add(&mut self, part: &[u8]) {
+        self.all.update(Md5::digest(part));
+        self.count += 1;
+    }
+
+    /// The ETag of an object in such parts: the MD5 of their MD5s, and their number.
+    fn etag(self) -> String {
+        let sum: String = self.all.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{sum}-{}", self.count)
+    }
 }
 
 impl Upload for ObjectUpload {
     fn write(&mut self, bytes: &[u8]) -> Result<(), WriteFault> {
         self.room.extend_from_slice(bytes);
         let whole = self.inner.dialect == Dialect::Webdav || self.object.size <= PART;
-        if whole || (self.room.len() as u64) < self.part() {
-            return Ok(());
+        while !whole && self.room.len() >= self.part() {
+            self.send_part()?;
         }
-        self.send_part()
+        Ok(())
     }
 
-    fn finish(mut self: Box<Self>) -> Result<(), WriteFault> {
-        if self.parts.is_some() {
-            self.send_part()?;
+    fn finish(mut self: Box<Self>) -> Result<Confirmed, WriteFault> {
+        let sent_in_parts = self.parts.is_some();
+        if sent_in_parts {
+            while !self.room.is_empty() {
+                self.send_part()?;
+            }
             self.close()?;
         } else {
             self.put()?;
         }
-        self.confirm()
+        let etag = self.confirm()?;
+        let is_checked = match self.inner.dialect {
+            Dialect::S3 if sent_in_parts => etag == Some(std::mem::take(&mut self.sums).etag()),
+            Dialect::S3 => true,
+            Dialect::Webdav => false,
+        };
+        Ok(if is_checked { Confirmed::ByChecksum } else { Confirmed::BySize })
     }
 }
 
@@ -127,8 +162,8 @@ impl ObjectUpload {
         if self.object.size <= SMALL_PUT { &operators.put } else { &operators.send }
     }
 
-    fn part(&self) -> u64 {
-        PART.max(self.object.size.div_ceil(MOST_PARTS))
+    fn part(&self) -> usize {
+        PART.max(self.object.size.div_ceil(MOST_PARTS)) as usize
     }
 
     fn options(&self, conditions: bool) -> WriteOptions {
@@ -155,17 +190,18 @@ impl ObjectUpload {
     }
 
     fn send_part(&mut self) -> Result<(), WriteFault> {
-        let part = self.part() as usize;
+        let part = self.part();
         if self.parts.is_none() {
             let options = WriteOptions { chunk: Some(part), ..self.options(true) };
             let opening = self.inner.operators.parts.writer_options(&self.key, options);
             let (writer, _) = self.inner.ask(opening).map_err(|trouble| fault(&self.inner, trouble))?;
             self.parts = Some(writer);
         }
-        let bytes = Buffer::from(std::mem::take(&mut self.room));
+        let next = self.room.split_off(part.min(self.room.len()));
+        let bytes = std::mem::replace(&mut self.room, next);
+        self.sums.add(&bytes);
         let Some(writer) = &mut self.parts else { return Ok(()) };
-        let sent = self.inner.learn(self.inner.block_on(writer.write(bytes)));
-        self.room = Vec::with_capacity(part);
+        let sent = self.inner.learn(self.inner.block_on(writer.write(Buffer::from(bytes))));
         sent.map_err(|trouble| fault(&self.inner, trouble))
     }
 
@@ -216,8 +252,8 @@ impl ObjectUpload {
         looked.is_ok_and(|(metadata, _)| stat_of(&metadata).digest == Some(self.object.digest))
     }
 
-    /// Asks the store what it has now.
-    fn confirm(&self) -> Result<(), WriteFault> {
+    /// Asks the store what it has now, and for its mark of that.
+    fn confirm(&self) -> Result<Option<String>, WriteFault> {
         let (metadata, _) = self
             .inner
             .ask(self.inner.operators.ask.stat(&self.key))
@@ -235,7 +271,7 @@ impl ObjectUpload {
                 ),
             ));
         }
-        Ok(())
+        Ok(metadata.etag().map(|etag| etag.trim_matches('"').to_ascii_lowercase()))
     }
 }
 
@@ -257,5 +293,18 @@ impl Drop for ObjectUpload {
         {
             tracing::debug!(%error, key = self.key, "an unfinished upload stays in the store");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mark_of_an_object_in_parts_is_as_s3_makes_it() {
+        let mut sums = PartSums::default();
+        sums.add(&[b'a'; 5 << 20]);
+        sums.add(b"the rest");
+        assert_eq!(sums.etag(), "b7cd6aa33250a2357c98cb90dfe6a9c3-2");
     }
 }

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use axum::http::Method;
-use salvor_engine::{Label, Object, WriteFault, WriteFaultKind};
+use salvor_engine::{Confirmed, Label, Object, WriteFault, WriteFaultKind};
 
 use super::*;
 use crate::place::{S3Credentials, S3Place};
@@ -78,7 +78,7 @@ fn put_over(
     for chunk in content.chunks(100_000) {
         upload.write(chunk)?;
     }
-    upload.finish()
+    upload.finish().map(drop)
 }
 
 pub(super) fn read(opened: Result<Opened, SourceFault>) -> io::Result<Vec<u8>> {
@@ -140,6 +140,27 @@ fn a_large_object_goes_in_parts_and_comes_back_whole() {
     assert_eq!(parts, 2);
     assert_eq!(copy.stat(&path("film")).unwrap().size, content.len() as u64);
     assert!(read(copy.open(&path("film"))).unwrap() == content);
+}
+
+#[test]
+fn what_a_store_confirms_rests_on_a_checksum_or_on_the_size_alone() {
+    let bucket = Bucket::open();
+    let copy = copy(&bucket);
+    let content = noise((16 << 20) + 5);
+    let confirmed = |name: &str, content: &[u8]| {
+        let mut upload = copy.upload(&path(name), &object(content, 7), None)?;
+        content.chunks(250_000).try_for_each(|chunk| upload.write(chunk))?;
+        upload.finish()
+    };
+    assert_eq!(confirmed("small", &content[..70_000]).unwrap(), Confirmed::ByChecksum);
+    bucket.fail(Method::PUT, Fault::Flip, 1);
+    let refused = confirmed("flipped", &content[..70_000]).unwrap_err();
+    assert!(refused.reason.contains("BadDigest"), "{refused}");
+    assert_eq!(confirmed("film", &content).unwrap(), Confirmed::ByChecksum);
+    assert_eq!(confirmed("even", &content[..16 << 20]).unwrap(), Confirmed::ByChecksum);
+    bucket.fail(Method::PUT, Fault::Flip, 1);
+    assert_eq!(confirmed("other", &content).unwrap(), Confirmed::BySize);
+    assert!(read(copy.open(&path("other"))).unwrap() != content);
 }
 
 #[test]
@@ -296,4 +317,19 @@ fn an_upload_that_is_not_finished_leaves_nothing_to_see() {
     drop(upload);
     assert_eq!(copy.stat(&path("film")), Err(SourceFault::NotFound));
     assert_eq!(names(&copy), []);
+}
+
+#[test]
+fn the_times_that_other_tools_keep_are_read() {
+    for (text, expected) in [
+        ("1700000000", Some(1_700_000_000_000_000_000)),
+        ("1700000000.25", Some(1_700_000_000_250_000_000)),
+        ("1700000000.1234567891", Some(1_700_000_000_123_456_789)),
+        ("-1.5", Some(-1_500_000_000)),
+        ("yesterday", None),
+        ("1.x", None),
+        ("99999999999", None),
+    ] {
+        assert_eq!(nanoseconds(text), expected, "{text}");
+    }
 }

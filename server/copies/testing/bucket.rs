@@ -25,7 +25,7 @@ pub enum Fault {
     Cut(usize),
     /// The body ends after so many bytes, and says that this was all.
     Short(usize),
-    /// One bit of the body is another.
+    /// One bit of the body is another; of what is sent in a PUT, before it is stored.
     Flip,
 }
 
@@ -102,7 +102,7 @@ async fn answer(State(front): State<Arc<Front>>, request: Request<Body>) -> Resp
     let range = request.headers().get("range").map(|range| format!(" {}", range.to_str().unwrap()));
     let line = format!("{} {}{}", request.method(), request.uri().path(), range.unwrap_or_default());
     front.seen.lock().unwrap().push(line);
-    let fault = front.next(request.method());
+    let mut fault = front.next(request.method());
     match fault {
         Some(Fault::Stall) => std::future::pending().await,
         Some(Fault::Unavailable) => {
@@ -113,6 +113,14 @@ async fn answer(State(front): State<Arc<Front>>, request: Request<Body>) -> Resp
         }
         _ => {}
     }
+    let request = match *request.method() {
+        // It is stored so, and the answer is right.
+        Method::PUT if fault.take_if(|fault| *fault == Fault::Flip).is_some() => {
+            let (head, body) = request.into_parts();
+            Request::from_parts(head, Body::from(flipped(body).await))
+        }
+        _ => request,
+    };
     let request = request.map(s3s::Body::http_body_unsync);
     let answer = front.s3.call(request).await.unwrap().map(Body::new);
     let (mut parts, body) = answer.into_parts();
@@ -134,15 +142,17 @@ async fn answer(State(front): State<Arc<Front>>, request: Request<Body>) -> Resp
             parts.headers.insert("content-length", kept.len().into());
             Body::from(kept)
         }
-        Some(Fault::Flip) => {
-            let mut bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap().to_vec();
-            let middle = bytes.len() / 2;
-            bytes.get_mut(middle).into_iter().for_each(|byte| *byte ^= 0x10);
-            Body::from(bytes)
-        }
+        Some(Fault::Flip) => Body::from(flipped(body).await),
         _ => body,
     };
     Response::from_parts(parts, body)
+}
+
+async fn flipped(body: Body) -> Vec<u8> {
+    let mut bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap().to_vec();
+    let middle = bytes.len() / 2;
+    bytes.get_mut(middle).into_iter().for_each(|byte| *byte ^= 0x10);
+    bytes
 }
 
 impl Front {

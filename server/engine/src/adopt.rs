@@ -11,8 +11,8 @@ use salvor_domain::path::FilePath;
 
 use crate::control::{Control, Progress, Tally};
 use crate::crew;
-use crate::fault::{ReadFault, SourceFault, io_words};
-use crate::hash::{Buffer, Pace, hash_open, read_some};
+use crate::fault::{ReadFault, SourceFault};
+use crate::hash::{Broke, Buffer, Pace, hash_from, hash_open};
 use crate::limit::RateLimit;
 use crate::restore::{CopyFaultKind, SourceHandle};
 use crate::root::{Kind, Root, Stat};
@@ -121,6 +121,15 @@ impl From<SourceFault> for Fault {
     }
 }
 
+impl From<Broke> for Fault {
+    fn from(broke: Broke) -> Self {
+        match broke {
+            Broke::Stopped => Self::Stopped,
+            Broke::Fault(fault) => fault.into(),
+        }
+    }
+}
+
 fn adopt_one(
     volume: &Root,
     copy: &SourceHandle,
@@ -133,31 +142,17 @@ fn adopt_one(
     let limits = [&copy.limit, &options.limit];
     limits.iter().try_for_each(|limit| limit.take_file(control)).map_err(|_| Fault::Stopped)?;
     let stat = copy.source.stat(path)?;
-    let mut opened = copy.source.open(path)?;
+    let opened = copy.source.open(path)?;
+    let mode = opened.mode;
     let mut pace = Pace { control, limits: &limits, tally: Tally::new(progress) };
-    let mut hasher = blake3::Hasher::new();
-    let mut size = 0_u64;
-    loop {
-        let read = match read_some(&mut opened.reader, buffer.all()) {
-            Ok(0) => break,
-            Ok(read) => read,
-            Err(error) => {
-                let fault = copy.source.reachable().err().unwrap_or(SourceFault::Io(io_words(&error)));
-                return Err(fault.into());
-            }
-        };
-        hasher.update(&buffer.all()[..read]);
-        size += read as u64;
-        pace.moved(read).map_err(|_| Fault::Stopped)?;
-    }
+    let (digest, size) = hash_from(&*copy.source, opened, buffer, &mut pace)?;
     if size != stat.size {
         let reason = format!("the copy says that it has {} bytes, and gave {size}", stat.size);
         return Err(Fault::Copy(CopyFaultKind::Io, reason));
     }
-    let digest = Digest(*hasher.finalize().as_bytes());
     let there = look(volume, path, size, stat.mtime_ns, digest, buffer, control)?;
     pace.tally.keep();
-    Ok(Adopted { digest, size, mtime_ns: stat.mtime_ns, mode: opened.mode, there })
+    Ok(Adopted { digest, size, mtime_ns: stat.mtime_ns, mode, there })
 }
 
 fn look(

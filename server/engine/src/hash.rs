@@ -12,9 +12,10 @@ use salvor_domain::digest::Digest;
 use salvor_domain::path::FilePath;
 
 use crate::control::{Control, Progress, Tally};
-use crate::fault::ReadFault;
+use crate::fault::{ReadFault, SourceFault, io_words};
 use crate::limit::RateLimit;
 use crate::root::{Root, Stat};
+use crate::source::{Opened, Source};
 
 /// Files up to this size are read whole before anything else happens to them.
 pub(crate) const SMALL: usize = 256 * 1024;
@@ -133,6 +134,40 @@ pub(crate) fn each_chunk(
         pace.moved(read)?;
     }
     if total == before.size { Ok(()) } else { Err(ReadFault::ChangedWhileRead) }
+}
+
+/// Why a copy's file was not read to its end.
+pub(crate) enum Broke {
+    Stopped,
+    Fault(SourceFault),
+}
+
+impl From<SourceFault> for Broke {
+    fn from(fault: SourceFault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// Reads what a copy gives to its end: checksum and size.
+pub(crate) fn hash_from(
+    copy: &dyn Source,
+    mut opened: Opened,
+    buffer: &mut Buffer,
+    pace: &mut Pace<'_, '_>,
+) -> Result<(Digest, u64), Broke> {
+    let mut hasher = blake3::Hasher::new();
+    loop {
+        match read_some(&mut opened.reader, &mut buffer.0) {
+            Ok(0) => return Ok((Digest(*hasher.finalize().as_bytes()), hasher.count())),
+            Ok(read) => {
+                hasher.update(&buffer.0[..read]);
+                pace.moved(read).map_err(|_| Broke::Stopped)?;
+            }
+            Err(error) => {
+                return Err(copy.reachable().err().unwrap_or(SourceFault::Io(io_words(&error))).into());
+            }
+        }
+    }
 }
 
 pub(crate) fn stood_still(file: &File, before: &Stat) -> Result<(), ReadFault> {

@@ -56,5 +56,5 @@ pub use reunite::{
 pub use root::{Kind, Listed, Root, Space, Stat};
 pub use sink::{Attrs, Draft, Label, Quarantined, Sealed, Sink};
 pub use source::{FsSource, Holding, Opened, Source, SourceStat};
-pub use store::{Object, Store, Stored, Upload};
+pub use store::{Confirmed, Object, Store, Stored, Upload};
 pub use walk::{Entry, Walk, WalkEvent};

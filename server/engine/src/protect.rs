@@ -4,21 +4,20 @@
 //! damage, not a change: [`ProtectResult::Suspicious`], and no copy is touched. An older version on a copy is replaced
 //! atomically; where the copy's version is the *newer* one it goes to the copy's quarantine as well, because a primary whose
 //! clock ran backwards may be the damaged side. Each copy's barrier comes before its files are reported (I2); a store has
-//! none, since it answers only when it has an object durably.
+//! none, since it answers only when it has an object durably. Where it compared no checksum the object is read again.
 
 mod copying;
 
-use std::io::Read;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use salvor_domain::digest::Digest;
 use salvor_domain::path::FilePath;
 
-use crate::control::{Control, Progress, Stopped, Tally};
+use crate::control::{Control, Progress, Tally};
 use crate::crew;
 use crate::fault::{ReadFault, SourceFault, WriteFault, WriteFaultKind};
-use crate::hash::{Buffer, Hashed, Pace, SMALL, hash_open};
+use crate::hash::{Broke, Buffer, Hashed, Pace, SMALL, hash_from, hash_open};
 use crate::limit::RateLimit;
 use crate::root::{Kind, Root, Stat};
 use crate::sink::{Attrs, Label, Sink};
@@ -192,6 +191,15 @@ struct Batch<'a> {
     lost: Vec<Mutex<Option<WriteFault>>>,
 }
 
+impl From<Broke> for WriteFault {
+    fn from(broke: Broke) -> Self {
+        match broke {
+            Broke::Stopped => Self::new(WriteFaultKind::Other, "it was stopped"),
+            Broke::Fault(fault) => fault.into(),
+        }
+    }
+}
+
 /// What a copy needs.
 enum Need {
     Nothing,
@@ -285,9 +293,10 @@ impl Batch<'_> {
             let copying = Copying { batch: self, item, hashed: &hashed, attrs: &attrs };
             if small {
                 let content = &buffer.all()[..hashed.size as usize];
+                let room = other.get_or_insert_with(Buffer::new);
                 for (copy, need) in wanting {
                     let sealed = copying.write_small(copy, &need, content);
-                    results.push((copy, copying.finish(copy, &need, sealed)));
+                    results.push((copy, copying.finish(copy, &need, sealed, room)));
                 }
             } else {
                 results.extend(copying.write_large(wanting, &file, &before, buffer)?);
@@ -320,7 +329,7 @@ impl Batch<'_> {
     ) -> Result<Need, WriteFault> {
         let root = match &self.target(copy)?.place {
             TargetPlace::Folder(sink) => sink.root(),
-            TargetPlace::Store(store) => return self.need_object(&**store, item, hashed, room),
+            TargetPlace::Store(store) => return self.need_object(copy, &**store, item, hashed, room),
         };
         let unreadable = |fault: ReadFault| WriteFault::new(WriteFaultKind::InTheWay, fault.to_string());
         let stat = match root.stat(&item.path).map_err(unreadable)? {
@@ -343,6 +352,7 @@ impl Batch<'_> {
     /// As [`Self::need`]. The object's bytes are read: what the store says of them may be older than their damage.
     fn need_object(
         &self,
+        copy: usize,
         store: &dyn Store,
         item: &ProtectItem,
         hashed: &Hashed,
@@ -353,29 +363,27 @@ impl Batch<'_> {
         if stored.stat.size != hashed.size || other_version {
             return Ok(Need::ReplaceObject(stored));
         }
-        let mut opened = match store.open(&item.path) {
-            Ok(opened) => opened,
-            Err(SourceFault::NotFound) => return Ok(Need::New),
-            Err(SourceFault::Io(_)) => return Ok(Need::ReplaceObject(stored)),
-            Err(gone) => return Err(gone.into()),
-        };
-        let mut hasher = blake3::Hasher::new();
-        loop {
-            let stopped = |stopped: Stopped| WriteFault::new(WriteFaultKind::Other, stopped.to_string());
-            self.control.check().map_err(stopped)?;
-            match opened.reader.read(room.all()) {
-                Ok(0) => break,
-                Ok(read) => hasher.update(&room.all()[..read]),
-                Err(_) => {
-                    store.reachable()?;
-                    return Ok(Need::ReplaceObject(stored));
-                }
-            };
+        match self.hash_object(copy, store, &item.path, room) {
+            Ok(digest) if digest == hashed.digest => Ok(Need::Nothing),
+            Ok(_) | Err(Broke::Fault(SourceFault::Io(_))) => Ok(Need::ReplaceObject(stored)),
+            Err(Broke::Fault(SourceFault::NotFound)) => Ok(Need::New),
+            Err(broke) => Err(broke.into()),
         }
-        match Digest(*hasher.finalize().as_bytes()) == hashed.digest {
-            true => Ok(Need::Nothing),
-            false => Ok(Need::ReplaceObject(stored)),
-        }
+    }
+
+    /// What the object's bytes are now, read within the copy's limit.
+    fn hash_object(
+        &self,
+        copy: usize,
+        store: &dyn Store,
+        path: &FilePath,
+        room: &mut Buffer,
+    ) -> Result<Digest, Broke> {
+        let opened = store.open(path)?;
+        let limits: Vec<_> = self.copies.get(copy).map(|target| &target.limit).into_iter().collect();
+        let unseen = Progress::new();
+        let mut pace = Pace { control: self.control, limits: &limits, tally: Tally::new(&unseen) };
+        hash_from(store, opened, room, &mut pace).map(|(digest, _)| digest)
     }
 
     fn failed(&self, copy: usize, fault: &WriteFault) -> CopyResult {

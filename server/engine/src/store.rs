@@ -32,7 +32,16 @@ pub trait Upload: Send {
     fn write(&mut self, bytes: &[u8]) -> Result<(), WriteFault>;
 
     /// The store has it whole and durably when this returns, and was asked whether that is so.
-    fn finish(self: Box<Self>) -> Result<(), WriteFault>;
+    fn finish(self: Box<Self>) -> Result<Confirmed, WriteFault>;
+}
+
+/// What a store's word that it has an object rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Confirmed {
+    /// A checksum of the bytes that arrived.
+    ByChecksum,
+    /// Their number alone: whether they are the right ones is known when they were read again.
+    BySize,
 }
 
 /// What is stored along with an object's bytes.

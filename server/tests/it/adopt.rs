@@ -29,7 +29,7 @@ mod sshd;
 
 use sshd::{Server, skipped, user};
 
-fn adopt(copy: &str) -> JobRequest {
+pub fn adopt(copy: &str) -> JobRequest {
     JobRequest::Protect { to: vec![], adopt: Some(copy.to_owned()) }
 }
 
@@ -39,12 +39,12 @@ async fn open_findings(core: &Core) -> BTreeMap<String, String> {
 }
 
 /// `cp -a`: what a backup tool leaves.
-fn copied(from: &Path, to: &Path) {
+pub fn copied(from: &Path, to: &Path) {
     let _ = std::fs::remove_dir_all(to);
     assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
 }
 
-fn fill(app: &TestApp) {
+pub fn fill(app: &TestApp) {
     for number in 0..30 {
         let bytes: Vec<u8> = (0..2_000 + number * 7).map(|at| (at * number % 251) as u8).collect();
         app.write(format!("files/anna/{}/p{number}.jpg", number % 3), &bytes);
@@ -59,25 +59,25 @@ fn fill(app: &TestApp) {
 }
 
 /// The day this is for: every file of the volume is lost, and so is the copy beside it.
-fn lose(app: &TestApp) {
+pub fn lose(app: &TestApp) {
     for name in ["files", "copies/local"] {
         std::fs::remove_dir_all(app.path(name)).unwrap();
         std::fs::create_dir(app.path(name)).unwrap();
     }
 }
 
-async fn new_disk(core: &Core) {
+pub async fn new_disk(core: &Core) {
     volumes::disk_replaced(core, &Actor::salvor(), "uploads", None).await.unwrap();
 }
 
-fn noise(length: usize) -> Vec<u8> {
+pub fn noise(length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     blake3::Hasher::new().finalize_xof().fill(&mut bytes);
     bytes
 }
 
 /// The same Salvor with other copies in its configuration.
-async fn with_copies(app: &TestApp, copies: &str, variables: &[(&str, &str)]) -> Core {
+pub async fn with_copies(app: &TestApp, copies: &str, variables: &[(&str, &str)]) -> Core {
     let file = app.path("more.toml");
     let volume = "[server]\ndata_dir = \"data\"\n[[volume]]\nname = \"uploads\"\npath = \"files\"\n";
     std::fs::write(&file, format!("{volume}{copies}")).unwrap();

@@ -12,6 +12,7 @@ mod support;
 
 mod accounts;
 mod adopt;
+mod adopt_stores;
 mod copies;
 mod crash;
 mod drill;

@@ -8,7 +8,7 @@ use crate::fault::{ReadFault, WriteFault, WriteFaultKind};
 use crate::hash::{Buffer, Hashed, Pace, each_chunk, stood_still};
 use crate::root::Stat;
 use crate::sink::{Attrs, Draft, Quarantined, Sealed};
-use crate::store::{Object, Upload};
+use crate::store::{Confirmed, Object, Upload};
 
 pub(super) struct Copying<'a> {
     pub(super) batch: &'a Batch<'a>,
@@ -110,7 +110,7 @@ impl Copying<'_> {
         }
         let finish = |(copy, need, draft): (usize, Need, Result<Giving, WriteFault>)| {
             let given = draft.and_then(|giving| self.seal(giving));
-            (copy, self.finish(copy, &need, given))
+            (copy, self.finish(copy, &need, given, buffer))
         };
         Ok(drafts.into_iter().map(finish).collect())
     }
@@ -122,10 +122,16 @@ impl Copying<'_> {
             .map_err(|stopped| WriteFault::new(WriteFaultKind::Other, stopped.to_string()))
     }
 
-    pub(super) fn finish(&self, copy: usize, need: &Need, given: Result<Given, WriteFault>) -> CopyResult {
+    pub(super) fn finish(
+        &self,
+        copy: usize,
+        need: &Need,
+        given: Result<Given, WriteFault>,
+        room: &mut Buffer,
+    ) -> CopyResult {
         let placed = given.and_then(|given| match given {
             Given::File(sealed) => self.place(copy, need, sealed),
-            Given::Object(upload) => self.place_object(copy, need, upload),
+            Given::Object(upload) => self.place_object(copy, need, upload, room),
         });
         placed.unwrap_or_else(|fault| self.batch.failed(copy, &fault))
     }
@@ -157,16 +163,27 @@ impl Copying<'_> {
         copy: usize,
         need: &Need,
         upload: Box<dyn Upload>,
+        room: &mut Buffer,
     ) -> Result<CopyResult, WriteFault> {
-        let (Need::ReplaceObject(there), TargetPlace::Store(store)) = (need, &self.batch.target(copy)?.place)
-        else {
-            return upload.finish().map(|()| CopyResult::Written);
+        let TargetPlace::Store(store) = &self.batch.target(copy)?.place else {
+            return Err(WriteFault::new(WriteFaultKind::Other, "this copy keeps files, not objects"));
         };
-        let mut quarantined = None;
-        if there.stat.mtime_ns.is_none_or(|mtime_ns| mtime_ns > self.hashed.mtime_ns) {
-            quarantined = Some(store.set_aside(&self.item.path, &self.batch.options.label)?);
+        let (mut result, path) = (CopyResult::Written, &self.item.path);
+        if let Need::ReplaceObject(there) = need {
+            let is_newer = there.stat.mtime_ns.is_none_or(|mtime_ns| mtime_ns > self.hashed.mtime_ns);
+            let label = &self.batch.options.label;
+            let quarantined = is_newer.then(|| store.set_aside(path, label)).transpose()?;
+            result = CopyResult::Replaced { quarantined };
         }
-        upload.finish()?;
-        Ok(CopyResult::Replaced { quarantined })
+        let confirmed = upload.finish()?;
+        if confirmed == Confirmed::BySize
+            && self.batch.hash_object(copy, &**store, path, room)? != self.hashed.digest
+        {
+            return Err(WriteFault::new(
+                WriteFaultKind::Mismatch,
+                "the copy gives other bytes than were written",
+            ));
+        }
+        Ok(result)
     }
 }
