@@ -127,6 +127,25 @@ on_both_engines! {
         assert!(view.copies[0].unreachable);
     }
 
+    async fn a_bucket_that_keeps_other_bytes_than_it_was_given_is_no_holder(app: &TestApp) {
+        let bucket = Bucket::open();
+        let core = with_bucket(app, &bucket, &[]).await;
+        let film: Vec<u8> = (0..9 << 20).map(|at: u32| (at % 251) as u8).collect();
+        app.write("files/film", &film);
+        // Its first part; the mark that this store gives to objects in parts does not tell.
+        bucket.fail(Method::PUT, Fault::Flip, 1);
+        let protected = run(&core, protect()).await;
+        assert_eq!((protected.files.done, protected.files.failed), (0, 1), "{protected:#?}");
+        let failure = &protected.failures[0];
+        assert!(failure.path == "film" && failure.reason.contains("other bytes than were written"), "{failure:?}");
+        let held = async || volumes::volume(&core, "uploads").await.unwrap().copies[0].files;
+        assert_eq!(held().await, 0);
+        let again = run(&core, protect()).await;
+        assert_eq!((again.files.done, again.files.failed), (1, 0), "{again:#?}");
+        assert_eq!(held().await, 1);
+        assert!(std::fs::read(bucket.path("uploads/film")).unwrap() == film);
+    }
+
     async fn a_name_that_is_not_text_fails_on_the_bucket_alone_and_says_why(app: &TestApp) {
         use std::os::unix::ffi::OsStrExt;
         let bucket = Bucket::open();
