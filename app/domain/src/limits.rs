@@ -103,20 +103,71 @@ impl Limits {
 #[error("{0}")]
 pub struct InvalidLimits(String);
 
-impl Limits {
-    /// From the fields of a form; blank means without a limit.
+/// What is typed to lift a limit. A blank field keeps it, so that none is lifted unseen.
+pub const NO_LIMIT: &str = "none";
+
+/// A limit stays as it is, or becomes another or none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Change<T> {
+    #[default]
+    Keep,
+    To(Option<T>),
+}
+
+impl<T> Change<T> {
+    fn typed(text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Self, InvalidLimits> {
+        match text.trim() {
+            "" => Ok(Self::Keep),
+            text if text.eq_ignore_ascii_case(NO_LIMIT) => Ok(Self::To(None)),
+            text => parse(text).map(|limit| Self::To(Some(limit))).map_err(InvalidLimits),
+        }
+    }
+
+    fn of(self, now: Option<T>) -> Option<T> {
+        match self {
+            Self::Keep => now,
+            Self::To(limit) => limit,
+        }
+    }
+}
+
+/// What becomes of the two limits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LimitsChange {
+    pub bandwidth: Change<ByteRate>,
+    pub files_per_second: Change<u64>,
+}
+
+impl LimitsChange {
+    /// From the fields of a form: blank keeps a limit, [`NO_LIMIT`] lifts it.
     pub fn typed(bandwidth: &str, files_per_second: &str) -> Result<Self, InvalidLimits> {
-        let bandwidth = match bandwidth.trim() {
-            "" => None,
-            text => Some(text.parse().map_err(|why: InvalidBandwidth| InvalidLimits(why.to_string()))?),
+        let rate = |text: &str| text.parse().map_err(|why: InvalidBandwidth| why.to_string());
+        let files = |text: &str| {
+            let no_number = |_| format!("\"{text}\" is not a number of files; write for example 50, or none");
+            text.parse().map_err(no_number)
         };
-        let files_per_second = match files_per_second.trim() {
-            "" => None,
-            text => Some(text.parse().map_err(|_| {
-                InvalidLimits(format!("\"{text}\" is not a number of files; write for example 50"))
-            })?),
-        };
-        Ok(Self { bandwidth, files_per_second })
+        Ok(Self {
+            bandwidth: Change::typed(bandwidth, rate)?,
+            files_per_second: Change::typed(files_per_second, files)?,
+        })
+    }
+
+    #[must_use]
+    pub fn of(self, now: Limits) -> Limits {
+        Limits {
+            bandwidth: self.bandwidth.of(now.bandwidth),
+            files_per_second: self.files_per_second.of(now.files_per_second),
+        }
+    }
+}
+
+/// Both, as they are said.
+impl From<Limits> for LimitsChange {
+    fn from(limits: Limits) -> Self {
+        Self {
+            bandwidth: Change::To(limits.bandwidth),
+            files_per_second: Change::To(limits.files_per_second),
+        }
     }
 }
 
@@ -183,6 +234,18 @@ mod tests {
         for wrong in [r#"{"bandwidth":"fast"}"#, r#"{"bandwith":"1 MB/s"}"#, r#"{"files_per_second":-1}"#] {
             assert!(serde_json::from_str::<Limits>(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_blank_field_keeps_its_limit_and_a_word_lifts_it() {
+        let now = Limits { bandwidth: Some(ByteRate(2_500_000)), files_per_second: Some(50) };
+        let after = |bandwidth, files| LimitsChange::typed(bandwidth, files).map(|change| change.of(now));
+        assert_eq!(after("", " "), Ok(now));
+        assert_eq!(after("None", "").unwrap(), Limits { bandwidth: None, ..now });
+        assert_eq!(after("0", "none").unwrap().to_string(), "paused by its limit");
+        assert_eq!(after("8 Mbit/s", "none").unwrap().to_string(), "at most 8 Mbit/s");
+        assert!(after("fast", "").is_err() && after("", "few").unwrap_err().to_string().contains("\"few\""));
+        assert_eq!(LimitsChange::from(Limits::default()).of(now), Limits::default());
     }
 
     proptest! {

@@ -14,7 +14,7 @@ use {
     salvor_domain::account::Permission,
     salvor_domain::ids::JobId,
     salvor_domain::job::{JobReport, JobRequest},
-    salvor_domain::limits::{JobLimits, Limits},
+    salvor_domain::limits::LimitsChange,
     salvor_domain::path::Glob,
 };
 
@@ -81,7 +81,7 @@ pub struct RaiseRequest {
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct LimitRequest {
     pub job: String,
-    /// Blank means without a limit.
+    /// Blank keeps it, `none` lifts it.
     #[serde(default)]
     pub bandwidth: String,
     #[serde(default)]
@@ -205,10 +205,9 @@ async fn raise(request: RaiseRequest) -> Result<(), Problem> {
 #[cfg(feature = "ssr")]
 async fn limit(request: LimitRequest) -> Result<JobReport, Problem> {
     let actor = actor_who_may(Permission::RunJobs)?;
-    let typed = Limits::typed(&request.bandwidth, &request.files_per_second);
-    let Limits { bandwidth, files_per_second } = typed.map_err(|why| Problem::Invalid(why.to_string()))?;
-    let limits = JobLimits { bandwidth, files_per_second, gentle: request.gentle };
-    ports()?.jobs.set_limits(&actor, job_id(&request.job)?, limits).await
+    let typed = LimitsChange::typed(&request.bandwidth, &request.files_per_second);
+    let change = typed.map_err(|why| Problem::Invalid(why.to_string()))?;
+    ports()?.jobs.set_limits(&actor, job_id(&request.job)?, change, request.gentle).await
 }
 
 #[cfg(feature = "ssr")]

@@ -7,7 +7,7 @@ use salvor_domain::cost::Measurement;
 use salvor_domain::event::Event;
 use salvor_domain::ids::JobId;
 use salvor_domain::job::{JobControl, JobKind, JobReport, JobRequest};
-use salvor_domain::limits::JobLimits;
+use salvor_domain::limits::{JobLimits, LimitsChange};
 use salvor_domain::path::Glob;
 use salvor_domain::progress::Sample;
 use salvor_domain::readiness::Readiness;
@@ -69,7 +69,13 @@ pub trait JobsPort: Send + Sync {
     /// Brings files sooner that wait in a restore; gives how many.
     async fn raise(&self, actor: &Actor, id: JobId, paths: &[Glob]) -> Result<u64, Problem>;
     /// What the job keeps within from now on.
-    async fn set_limits(&self, actor: &Actor, id: JobId, limits: JobLimits) -> Result<JobReport, Problem>;
+    async fn set_limits(
+        &self,
+        actor: &Actor,
+        id: JobId,
+        change: LimitsChange,
+        gentle: bool,
+    ) -> Result<JobReport, Problem>;
 }
 
 impl JobView {

@@ -11,7 +11,7 @@ use {
     crate::ui::api::{actor_who_may, ports, settle},
     crate::volumes::port::{CopyLimits, VolumeView},
     salvor_domain::account::Permission,
-    salvor_domain::limits::Limits,
+    salvor_domain::limits::LimitsChange,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -34,7 +34,7 @@ pub struct DeletedRequest {
 pub struct CopyLimitRequest {
     pub volume: String,
     pub copy: String,
-    /// Blank means without a limit.
+    /// Blank keeps it, `none` lifts it.
     #[serde(default)]
     pub bandwidth: String,
     #[serde(default)]
@@ -83,7 +83,7 @@ pub async fn limit_copy(request: CopyLimitRequest) -> Result<(), Problem> {
 #[cfg(feature = "ssr")]
 async fn limit(request: CopyLimitRequest) -> Result<CopyLimits, Problem> {
     let actor = actor_who_may(Permission::RunJobs)?;
-    let typed = Limits::typed(&request.bandwidth, &request.files_per_second);
+    let typed = LimitsChange::typed(&request.bandwidth, &request.files_per_second);
     let said = match request.clear {
         true => None,
         false => Some(typed.map_err(|why| Problem::Invalid(why.to_string()))?),

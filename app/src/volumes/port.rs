@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use salvor_domain::account::Actor;
 use salvor_domain::finding::{FindingCounts, FindingKind, FindingState};
-use salvor_domain::limits::Limits;
+use salvor_domain::limits::{Limits, LimitsChange};
 use salvor_domain::volume::{CopyKind, Mode, ModeState, Placement};
 
 use crate::problem::Problem;
@@ -123,7 +123,7 @@ pub trait VolumesPort: Send + Sync {
         actor: &Actor,
         volume: &str,
         copy: &str,
-        limits: Option<Limits>,
+        change: Option<LimitsChange>,
     ) -> Result<CopyLimits, Problem>;
     /// Sets a tombstone: the owner deleted this file, it is never brought back.
     async fn mark_deleted(&self, actor: &Actor, volume: &str, path_hex: &str) -> Result<(), Problem>;

@@ -45,7 +45,7 @@ pub enum Args {
         /// Paths, or patterns such as 'anna/**'
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<String>,
-        /// Print the job as one JSON object
+        /// Print the job as one JSON object, with `moved`: how many files come sooner
         #[arg(long)]
         json: bool,
     },
@@ -81,7 +81,8 @@ pub async fn run(core: Core, args: Args) -> Result<ExitCode, CliError> {
         Args::Raise { id, paths, json } => return raise(&core, &id, paths, json).await,
         Args::Limit { id, limits, json } => {
             let limits = limits.parsed()?;
-            let report = pace::set_limits(&core, &actor(), parsed(&id)?, limits).await?;
+            let (id, change) = (parsed(&id)?, limits.limits().into());
+            let report = pace::set_limits(&core, &actor(), id, change, limits.gentle).await?;
             if json {
                 println!("{}", as_json(&report)?);
             } else {
@@ -107,11 +108,11 @@ pub async fn run(core: Core, args: Args) -> Result<ExitCode, CliError> {
 /// Exit 1 when nothing that waits matches.
 async fn raise(core: &Core, id: &str, paths: Vec<String>, json: bool) -> Result<ExitCode, CliError> {
     let paths: Vec<Glob> = paths.into_iter().map(Glob::new).collect();
-    let (report, moved) = need::raise(core, &actor(), parsed(id)?, &paths).await?;
+    let raised = need::raise(core, &actor(), parsed(id)?, &paths).await?;
     if json {
-        println!("{}", as_json(&report)?);
+        println!("{}", as_json(&raised)?);
     }
-    match moved {
+    match raised.moved {
         0 => {
             eprintln!("No file that waits in this job matches, or all that do come next already.");
             Ok(ExitCode::FAILURE)

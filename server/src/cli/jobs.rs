@@ -229,7 +229,7 @@ fn detached(report: &JobReport, json: bool) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub fn as_json(report: &JobReport) -> Result<String, CliError> {
+pub fn as_json(report: &impl serde::Serialize) -> Result<String, CliError> {
     serde_json::to_string(report)
         .map_err(|why| CliError::Failed(format!("the report cannot be written: {why}")))
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use salvor_domain::limits::Limits;
+use salvor_domain::limits::{Change, Limits, LimitsChange};
 
 use super::jobs::rate;
 use super::{CliError, actor};
@@ -10,6 +10,8 @@ use crate::core::Core;
 use crate::volumes::limits;
 
 /// Limit how fast a copy is read, over its configuration and timetable; running jobs follow within a second
+///
+/// A limit that is not named stays as it is.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     volume: String,
@@ -33,11 +35,20 @@ pub struct Args {
 
 pub async fn run(core: Core, args: Args) -> Result<ExitCode, CliError> {
     let bandwidth = args.bandwidth.as_deref().map(rate).transpose()?;
-    let said = Limits { bandwidth, files_per_second: args.files_per_second };
-    if said == Limits::default() && !args.unlimited && !args.clear {
-        return Err(CliError::Usage("say --bandwidth, --files-per-second, --unlimited or --clear".into()));
-    }
-    let said = (!args.clear).then_some(said);
+    let to = LimitsChange {
+        bandwidth: bandwidth.map_or(Change::Keep, |rate| Change::To(Some(rate))),
+        files_per_second: args.files_per_second.map_or(Change::Keep, |files| Change::To(Some(files))),
+    };
+    let said = match (args.clear, args.unlimited) {
+        (true, _) => None,
+        (_, true) => Some(Limits::default().into()),
+        _ if to == LimitsChange::default() => {
+            return Err(CliError::Usage(
+                "say --bandwidth, --files-per-second, --unlimited or --clear".into(),
+            ));
+        }
+        _ => Some(to),
+    };
     let now = limits::set_copy_limits(&core, &actor(), &args.volume, &args.copy, said).await?;
     if args.json {
         let text = serde_json::to_string(&now).map_err(|why| CliError::Failed(why.to_string()))?;

@@ -18,6 +18,7 @@ use salvor_domain::path::Glob;
 use tokio_util::sync::CancellationToken;
 
 use super::live::Live;
+use super::need::Raised;
 use super::{need, pace, readiness, service};
 use crate::core::Core;
 use crate::http::{Answer, ApiProblem, AppState, Caller, Json, Path, Query};
@@ -104,22 +105,13 @@ struct NewNeed {
     paths: Vec<Glob>,
 }
 
-/// The job, and how many of its waiting files come sooner now.
-#[derive(Debug, serde::Serialize)]
-struct Raised {
-    #[serde(flatten)]
-    job: JobReport,
-    moved: u64,
-}
-
 async fn raise(
     State(core): State<Core>,
     caller: Caller,
     Path(id): Path<String>,
     Json(new): Json<NewNeed>,
 ) -> Answer<Json<Raised>> {
-    let (job, moved) = need::raise(&core, &caller.actor, parsed(&id)?, &new.paths).await?;
-    Ok(Json(Raised { job, moved }))
+    Ok(Json(need::raise(&core, &caller.actor, parsed(&id)?, &new.paths).await?))
 }
 
 async fn set_limits(
@@ -128,7 +120,8 @@ async fn set_limits(
     Path(id): Path<String>,
     Json(limits): Json<JobLimits>,
 ) -> Answer<Json<JobReport>> {
-    Ok(Json(pace::set_limits(&core, &caller.actor, parsed(&id)?, limits).await?))
+    let (id, change) = (parsed(&id)?, limits.limits().into());
+    Ok(Json(pace::set_limits(&core, &caller.actor, id, change, limits.gentle).await?))
 }
 
 async fn all_readiness(State(core): State<Core>) -> Answer<Json<Vec<ReadinessView>>> {

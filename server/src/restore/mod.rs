@@ -33,7 +33,7 @@ use salvor_app::restore::port::{JobView, JobsPort, NewJob, ReadinessView};
 use salvor_domain::account::Actor;
 use salvor_domain::ids::JobId;
 use salvor_domain::job::{JobControl, JobReport};
-use salvor_domain::limits::JobLimits;
+use salvor_domain::limits::LimitsChange;
 use salvor_domain::path::Glob;
 
 pub use worker::Worker;
@@ -67,10 +67,16 @@ impl JobsPort for Jobs {
     }
 
     async fn raise(&self, actor: &Actor, id: JobId, paths: &[Glob]) -> Result<u64, Problem> {
-        Ok(need::raise(&self.0, actor, id, paths).await?.1)
+        Ok(need::raise(&self.0, actor, id, paths).await?.moved)
     }
 
-    async fn set_limits(&self, actor: &Actor, id: JobId, limits: JobLimits) -> Result<JobReport, Problem> {
-        Ok(pace::set_limits(&self.0, actor, id, limits).await?)
+    async fn set_limits(
+        &self,
+        actor: &Actor,
+        id: JobId,
+        change: LimitsChange,
+        gentle: bool,
+    ) -> Result<JobReport, Problem> {
+        Ok(pace::set_limits(&self.0, actor, id, change, gentle).await?)
     }
 }

@@ -83,12 +83,20 @@ pub struct Wanted<'a> {
     pub files: &'a [FilePath],
 }
 
-/// Brings files sooner that wait in a restore, as an operator asked. Gives the job, and how many files were moved: none
-/// when nothing that waits matches, or all of it is as urgent already.
+/// What came of a wish to bring files sooner.
+#[derive(Debug, serde::Serialize)]
+pub struct Raised {
+    #[serde(flatten)]
+    pub job: JobReport,
+    /// Waiting files that come sooner now: none when nothing that waits matches, or all of it is as urgent already.
+    pub moved: u64,
+}
+
+/// Brings files sooner that wait in a restore, as an operator asked.
 ///
 /// # Errors
 /// [`Error::Conflict`] when the job has nothing that could wait, [`Error::Invalid`] when the paths make no sense.
-pub async fn raise(core: &Core, actor: &Actor, id: JobId, paths: &[Glob]) -> Result<(JobReport, u64)> {
+pub async fn raise(core: &Core, actor: &Actor, id: JobId, paths: &[Glob]) -> Result<Raised> {
     allowed(actor)?;
     if paths.is_empty() {
         return Err(Error::invalid("Say which files: paths, or patterns such as anna/**."));
@@ -109,7 +117,7 @@ pub async fn raise_in_volume(core: &Core, actor: &Actor, volume_id: i64, files: 
     let mut moved = 0;
     for job in jobs.iter().filter(|job| can_wait(job).is_ok()) {
         match raise_to(core, actor, job.id, Wanted { paths: &[], files }, Rank::RAISED).await {
-            Ok((_, more)) => moved += more,
+            Ok(raised) => moved += raised.moved,
             // It came to its end meanwhile.
             Err(Error::Conflict { .. }) => {}
             Err(error) => return Err(error),
@@ -120,16 +128,10 @@ pub async fn raise_in_volume(core: &Core, actor: &Actor, volume_id: i64, files: 
 
 /// As [`raise`], to the front of all: a ticket asks for these files. Nothing happens when they are there already.
 pub async fn raise_for_ticket(core: &Core, actor: &Actor, id: JobId, files: &[FilePath]) -> Result<u64> {
-    raise_to(core, actor, id, Wanted { paths: &[], files }, Rank::TICKET).await.map(|(_, moved)| moved)
+    raise_to(core, actor, id, Wanted { paths: &[], files }, Rank::TICKET).await.map(|raised| raised.moved)
 }
 
-async fn raise_to(
-    core: &Core,
-    actor: &Actor,
-    id: JobId,
-    wanted: Wanted<'_>,
-    rank: i64,
-) -> Result<(JobReport, u64)> {
+async fn raise_to(core: &Core, actor: &Actor, id: JobId, wanted: Wanted<'_>, rank: i64) -> Result<Raised> {
     let now = core.clock.now();
     let mut tx = core.db.begin().await?;
     let job = store::lock(&mut tx, id).await?.ok_or_else(|| no_such_job(id))?;
@@ -141,10 +143,10 @@ async fn raise_to(
             format!("{} wants {} sooner: {named}.", actor.name, units::counted(moved, "file", "files"));
         events::record(&mut tx, now, actor, EventKind::JobRaised, id, &summary).await?;
     }
-    let report = report(&mut tx, job, now).await?;
+    let job = report(&mut tx, job, now).await?;
     tx.commit().await?;
     core.nudge.notify_one();
-    Ok((report, moved))
+    Ok(Raised { job, moved })
 }
 
 /// Only what has a plan has files that wait.

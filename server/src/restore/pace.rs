@@ -13,7 +13,7 @@ use salvor_domain::event::EventKind;
 use salvor_domain::gentle::Gentle;
 use salvor_domain::ids::JobId;
 use salvor_domain::job::JobReport;
-use salvor_domain::limits::{JobLimits, Limits};
+use salvor_domain::limits::{JobLimits, Limits, LimitsChange};
 use salvor_domain::timetable::InForce;
 use salvor_engine::{LatencyProbe, RateLimit, Root};
 
@@ -51,7 +51,13 @@ struct Timed {
 }
 
 /// Changes what a job keeps within, also while it runs.
-pub async fn set_limits(core: &Core, actor: &Actor, id: JobId, limits: JobLimits) -> Result<JobReport> {
+pub async fn set_limits(
+    core: &Core,
+    actor: &Actor,
+    id: JobId,
+    change: LimitsChange,
+    gentle: bool,
+) -> Result<JobReport> {
     allowed(actor)?;
     let now = core.clock.now();
     let mut tx = core.db.begin().await?;
@@ -60,6 +66,8 @@ pub async fn set_limits(core: &Core, actor: &Actor, id: JobId, limits: JobLimits
         let message = format!("The job is {}; a limit would change nothing.", job.state.word());
         return Err(Error::conflict(message));
     }
+    let Limits { bandwidth, files_per_second } = change.of(job.limits.limits());
+    let limits = JobLimits { bandwidth, files_per_second, gentle };
     if job.limits != limits {
         store::set_limits(&mut tx, id, &limits).await?;
         let summary = format!("{} set the job's limit: {limits}.", actor.name);

@@ -81,7 +81,8 @@ async fn set_limits(
     Path((volume, copy)): Path<(String, String)>,
     Json(limits): Json<Option<Limits>>,
 ) -> Answer<Json<CopyLimits>> {
-    Ok(Json(limits::set_copy_limits(&core, &caller.actor, &volume, &copy, limits).await?))
+    let change = limits.map(Into::into);
+    Ok(Json(limits::set_copy_limits(&core, &caller.actor, &volume, &copy, change).await?))
 }
 
 /// A file by its path, or, where its name is not text, by the path's bytes in hexadecimal.

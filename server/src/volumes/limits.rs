@@ -3,7 +3,7 @@
 use salvor_app::volumes::port::CopyLimits;
 use salvor_domain::account::{Actor, Permission};
 use salvor_domain::event::EventKind;
-use salvor_domain::limits::Limits;
+use salvor_domain::limits::LimitsChange;
 use salvor_domain::timetable::InForce;
 
 use super::service::{configured, found, require};
@@ -13,7 +13,8 @@ use crate::core::Core;
 use crate::error::{Error, Result};
 use crate::events;
 
-/// Sets the limit of a copy over its configuration and timetable, or (`None`) takes that back. Workers follow within a second.
+/// Sets the limit of a copy over its configuration and timetable, or (`None`) takes that back. What is kept is what holds just now.
+/// Workers follow within a second.
 ///
 /// # Errors
 /// [`Error::NotFound`] for a volume or copy that is not configured.
@@ -22,7 +23,7 @@ pub async fn set_copy_limits(
     actor: &Actor,
     volume: &str,
     copy: &str,
-    limits: Option<Limits>,
+    change: Option<LimitsChange>,
 ) -> Result<CopyLimits> {
     require(actor, Permission::RunJobs)?;
     let config = configured(core, volume)?;
@@ -39,6 +40,7 @@ pub async fn set_copy_limits(
     let copies = store::copies(&mut tx, row.id).await?;
     let copy = copies.into_iter().find(|row| row.name == copy);
     let copy = copy.ok_or_else(|| Error::Internal("a configured copy is not registered".into()))?;
+    let limits = change.map(|change| change.of(in_force(core, config, Some(&copy)).limits));
     if copy.limits != limits {
         store::set_copy_limits(&mut tx, row.id, copy.bit, limits.as_ref()).await?;
         let what = match limits {

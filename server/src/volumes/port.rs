@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use salvor_app::problem::Problem;
 use salvor_app::volumes::port::{CopyLimits, FindingsFilter, FindingsPage, VolumeView, VolumesPort};
 use salvor_domain::account::Actor;
-use salvor_domain::limits::Limits;
+use salvor_domain::limits::LimitsChange;
 use salvor_domain::path::FilePath;
 use salvor_domain::volume::Mode;
 
@@ -43,13 +43,9 @@ impl VolumesPort for Volumes {
         actor: &Actor,
         volume: &str,
         copy: &str,
-        limits: Option<Limits>,
+        change: Option<LimitsChange>,
     ) -> Result<CopyLimits, Problem> {
-        Ok(limits::set_copy_limits(&self.0, actor, volume, copy, limits).await?)
-    }
-
-    async fn disk_replaced(&self, actor: &Actor, volume: &str) -> Result<(), Problem> {
-        Ok(service::disk_replaced(&self.0, actor, volume, None).await?)
+        Ok(limits::set_copy_limits(&self.0, actor, volume, copy, change).await?)
     }
 
     async fn mark_deleted(&self, actor: &Actor, volume: &str, path_hex: &str) -> Result<(), Problem> {

@@ -50,7 +50,7 @@ fn is_back(app: &TestApp, number: usize) -> bool {
 
 async fn limit(app: &TestApp, copy: &str, limits: &str) {
     let limits: Limits = serde_json::from_str(limits).unwrap();
-    limits::set_copy_limits(&app.core, &Actor::salvor(), "uploads", copy, Some(limits)).await.unwrap();
+    limits::set_copy_limits(&app.core, &Actor::salvor(), "uploads", copy, Some(limits.into())).await.unwrap();
 }
 
 /// A worker beside the test, ended with it.
@@ -217,6 +217,34 @@ on_both_engines! {
         let wrong = put(copy.into(), json!({ "bandwidth": "fast" })).await;
         assert!(wrong.problem(422)["detail"].as_str().unwrap().contains("100 Mbit/s"));
         working.end().await;
+    }
+
+    async fn a_form_keeps_what_it_leaves_blank_and_lifts_what_it_calls_none(app: &TestApp) {
+        fill(app, 0..1);
+        let session = app.session(Role::Operator).await;
+        limit(app, "offsite", r#"{"bandwidth":"20 Mbit/s","files_per_second":50}"#).await;
+        let copy = async |bandwidth: &str, files: &str| {
+            let fields = format!(
+                "request[volume]=uploads&request[copy]=offsite&request[bandwidth]={bandwidth}&request[files_per_second]={files}"
+            );
+            assert_eq!(app.form(Some(&session), "/console/do/limit_copy", &fields).await.status, 302);
+            volumes::volume(&app.core, "uploads").await.unwrap().copies[1].limit.limits.to_string()
+        };
+        assert_eq!(copy("", "40").await, "at most 20 Mbit/s and 40 files/s");
+        assert_eq!(copy("none", "").await, "at most 40 files/s");
+        let id = start(app, job(protect())).await;
+        let job_limits = async |bandwidth: &str, files: &str| {
+            let fields = format!(
+                "request[job]={id}&request[bandwidth]={bandwidth}&request[files_per_second]={files}"
+            );
+            assert_eq!(app.form(Some(&session), "/console/do/limit_job", &fields).await.status, 302);
+            service::job(&app.core, id).await.unwrap().limits.to_string()
+        };
+        assert_eq!(job_limits("8+Mbit/s", "9").await, "at most 8 Mbit/s and 9 files/s");
+        assert_eq!(job_limits("", "none").await, "at most 8 Mbit/s");
+        let page = app.page(&session, "/console/volumes/uploads").await.text();
+        assert!(page.contains("value=\"40\"") && page.contains("value=\"none\""), "{page}");
+        service::control(&app.core, &Actor::salvor(), id, JobControl::Cancel).await.unwrap();
     }
 
     async fn a_copy_that_has_run_dry_takes_over_what_it_holds_as_well(app: &TestApp) {

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use leptos::server_fn::ServerFn;
 use salvor_domain::job::{JobKind, JobReport};
-use salvor_domain::limits::Limits;
+use salvor_domain::limits::{Limits, NO_LIMIT};
 
 use crate::restore::api::{LimitJob, RaiseFiles};
 use crate::restore::words;
@@ -61,15 +61,15 @@ fn limits(report: &JobReport) -> impl IntoView + use<> {
     }
 }
 
-/// The two rates of a limit; blank means without one.
+/// The two rates of a limit, as they are now.
 pub fn fields(limits: Limits) -> impl IntoView {
-    let bandwidth = limits.bandwidth.map(|rate| rate.to_string()).unwrap_or_default();
-    let files = limits.files_per_second.map(|files| files.to_string()).unwrap_or_default();
+    let bandwidth = limits.bandwidth.map_or_else(|| NO_LIMIT.to_owned(), |rate| rate.to_string());
+    let files = limits.files_per_second.map_or_else(|| NO_LIMIT.to_owned(), |files| files.to_string());
     view! {
         <Field
             name="request[bandwidth]"
             label="Bandwidth"
-            hint="Such as 20 Mbit/s; 0 lets nothing through, blank everything."
+            hint="Such as 20 Mbit/s. 0 lets nothing through, none lifts the limit; a blank field keeps it."
             value=bandwidth
             optional=true
             max_length=40
@@ -77,8 +77,9 @@ pub fn fields(limits: Limits) -> impl IntoView {
         <Field
             name="request[files_per_second]"
             label="Files a second"
+            hint="A number, or none."
             value=files
-            pattern="[0-9]*".to_owned()
+            pattern="[0-9]*|[Nn]one".to_owned()
             optional=true
             max_length=10
         />
@@ -96,9 +97,13 @@ mod tests {
         let mut report = JobView::sample().report;
         report.limits = serde_json::from_str(r#"{"bandwidth":"20 Mbit/s","gentle":true}"#).unwrap();
         let html = rendered(|| panel(&report));
-        for needed in
-            ["/console/do/raise_files", "/console/do/limit_job", "Now: at most 20 Mbit/s, gently.", "checked"]
-        {
+        for needed in [
+            "/console/do/raise_files",
+            "/console/do/limit_job",
+            "value=\"20 Mbit/s\"",
+            "value=\"none\"",
+            "checked",
+        ] {
             assert!(html.contains(needed), "{needed} in {html}");
         }
         report.kind = JobKind::Check;
