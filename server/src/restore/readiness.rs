@@ -33,14 +33,12 @@ async fn of(core: &Core, config: &VolumeConfig) -> Result<ReadinessView> {
     let rows = service::configured_copies(config, volumes::copies(&mut tx, volume.id).await?);
     let bits: Vec<u8> = rows.iter().map(|row| row.bit).collect();
     let figures = catalogue::figures(&mut tx, volume.id, &bits).await?;
-    let (first, in_no_copy) = catalogue::by_first_holder(&mut tx, volume.id, &bits).await?;
-    let faults = volumes::copy_faults(&mut tx, volume.id).await?;
     let mut measured = rates_store::measurements(&mut tx, volume.id).await?;
     let mut drills = rates_store::last_drills(&mut tx, volume.id).await?;
     drop(tx);
     let mut copies = Vec::with_capacity(rows.len());
     let mut rates = Vec::with_capacity(rows.len());
-    for ((row, held), first) in rows.into_iter().zip(figures.held).zip(first) {
+    for ((row, held), first) in rows.into_iter().zip(figures.held).zip(figures.first) {
         let Some(copy) = config.copies.iter().find(|copy| copy.name == row.name) else { continue };
         let measured = measured.remove(&row.bit).unwrap_or_default();
         copies.push(CopyFacts {
@@ -48,7 +46,7 @@ async fn of(core: &Core, config: &VolumeConfig) -> Result<ReadinessView> {
             held,
             first,
             protected_at: row.protected_at,
-            faults: faults.iter().find(|(bit, _)| *bit == row.bit).map_or(0, |(_, count)| *count),
+            faults: row.faults,
             whole: estimate::of_copy(core, copy, &row, held, &measured),
             part: estimate::of_copy(core, copy, &row, first, &measured),
             last_drill: drills.remove(&row.bit),
@@ -56,6 +54,7 @@ async fn of(core: &Core, config: &VolumeConfig) -> Result<ReadinessView> {
         });
         rates.push(CopyRates { name: row.name, measured });
     }
-    let facts = VolumeFacts { volume: config.name.clone(), all: figures.all, in_no_copy, copies };
+    let (all, in_no_copy) = (figures.all, figures.in_none);
+    let facts = VolumeFacts { volume: config.name.clone(), all, in_no_copy, copies };
     Ok(ReadinessView { readiness: judge(config.readiness, &facts, now), rates })
 }

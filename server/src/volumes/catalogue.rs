@@ -9,15 +9,13 @@ mod outlines;
 use chrono::{DateTime, Utc};
 use salvor_domain::digest::Digest;
 use salvor_domain::path::FilePath;
-use salvor_domain::progress::Amount;
 use salvor_domain::volume::FileState;
-use sqlx::Row;
 
-use super::{CHUNK, from_sql, stored_path, to_sql};
-use crate::database::{Tx, bad_row, build, fetch_all, fetch_optional, push_paths};
+use super::{CHUNK, stored_path, to_sql};
+use crate::database::{Tx, bad_row, build, fetch_all, push_paths};
 
 use figures::Counting;
-pub use figures::{Figures, figures, recount};
+pub use figures::{Figures, figures, has_any, recount};
 pub use outlines::{Outline, Outlines, outlines};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,14 +59,6 @@ pub async fn range(
         "{ROW} WHERE volume_id = $1 AND path >= $2 AND path <= $3 ORDER BY path"
     ));
     parsed(fetch_all!(tx, Raw, sql, volume_id, first, last)?)
-}
-
-/// Whether there is any file that is not deleted, or (with `bit`) any that this copy is known to hold.
-pub async fn has_any(tx: &mut Tx, volume_id: i64, bit: Option<u8>) -> sqlx::Result<bool> {
-    let sql = "SELECT path FROM files WHERE volume_id = $1 AND state <> $2 AND ($3 = 0 OR holders & $3 <> 0) LIMIT 1";
-    let held: i64 = bit.map_or(0, |bit| 1 << bit);
-    let row = fetch_optional!(tx, (Vec<u8>,), sql, volume_id, code(FileState::Tombstone), held)?;
-    Ok(row.is_some())
 }
 
 /// Those of `paths` that the catalogue knows.
@@ -203,42 +193,6 @@ pub async fn set_holder(
         })?;
     }
     counting.end(tx).await
-}
-
-/// What comes from each copy when every file comes from the first in the order of these bits that holds it, and what none
-/// of them holds; tombstones left out. One pass.
-pub async fn by_first_holder(
-    tx: &mut Tx,
-    volume_id: i64,
-    bits: &[u8],
-) -> sqlx::Result<(Vec<Amount>, Amount)> {
-    let row: Vec<i64> = build!(tx, |query, connection| {
-        query.push("SELECT ");
-        let mut before = 0_i64;
-        for bit in bits {
-            for what in ["1", "size"] {
-                query.push("CAST(coalesce(sum(CASE WHEN (holders & ").push_bind(1_i64 << bit);
-                query.push(") <> 0 AND (holders & ").push_bind(before).push(") = 0 THEN ").push(what);
-                query.push(" ELSE 0 END), 0) AS BIGINT), ");
-            }
-            before |= 1_i64 << bit;
-        }
-        for what in ["1", "size"] {
-            query.push("CAST(coalesce(sum(CASE WHEN (holders & ").push_bind(before).push(") = 0 THEN ");
-            query.push(what).push(" ELSE 0 END), 0) AS BIGINT)");
-            query.push(if what == "1" { ", " } else { "" });
-        }
-        query.push(" FROM files WHERE volume_id = ").push_bind(volume_id);
-        query.push(" AND state <> ").push_bind(code(FileState::Tombstone));
-        let row = query.build().fetch_one(connection).await?;
-        (0..2 + 2 * bits.len()).map(|column| row.try_get(column)).collect::<sqlx::Result<_>>()?
-    });
-    let mut amounts: Vec<Amount> = row
-        .chunks_exact(2)
-        .map(|pair| Amount { files: from_sql(pair[0]), bytes: from_sql(pair[1]) })
-        .collect();
-    let in_none = amounts.pop().unwrap_or_default();
-    Ok((amounts, in_none))
 }
 
 fn code(state: FileState) -> i64 {

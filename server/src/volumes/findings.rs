@@ -1,13 +1,20 @@
-//! The table `findings`: what checks found, until it is resolved or dismissed.
+//! The table `findings`: what checks found, until it is resolved or dismissed. How many are open is kept: see [`counts`].
+
+mod figures;
 
 use chrono::{DateTime, Utc};
 use salvor_app::volumes::port::{FindingView, FindingsFilter, FindingsPage};
-use salvor_domain::finding::{FindingCounts, FindingKind, FindingState};
+use salvor_domain::finding::{FindingKind, FindingState};
 use salvor_domain::ids::JobId;
 use salvor_domain::path::FilePath;
 
 use super::{CHUNK, from_sql, stored_path, to_sql};
 use crate::database::{Tx, bad_row, build, execute, fetch_all, push_paths, scalar};
+
+pub use figures::{counts, recount};
+
+/// As SQL.
+const OPEN: &str = "'open'";
 
 const PAGE: u32 = 100;
 const LONGEST_PAGE: u32 = 500;
@@ -28,6 +35,13 @@ pub async fn report(
     now: DateTime<Utc>,
     found: &[NewFinding],
 ) -> sqlx::Result<()> {
+    if found.is_empty() {
+        return Ok(());
+    }
+    // As everywhere: first the volume's figures, then what is about its files.
+    tx.one_at_a_time(volume_id).await?;
+    let paths: Vec<&[u8]> = found.iter().map(|finding| finding.path.as_bytes()).collect();
+    let before = figures::among(tx, volume_id, &paths, OPEN).await?;
     let job_id = job_id.to_string();
     for found in found.chunks(CHUNK) {
         build!(&mut *tx, |query, connection| {
@@ -47,7 +61,11 @@ pub async fn report(
             query.build().execute(connection).await.map(drop)
         })?;
     }
-    Ok(())
+    let mut opened = figures::among(tx, volume_id, &paths, OPEN).await?;
+    for (kind, count) in before {
+        *opened.entry(kind).or_default() -= count;
+    }
+    figures::add(tx, volume_id, opened).await
 }
 
 /// These files are now as the catalogue says: whatever was found about them is over. Returns how many findings that were.
@@ -84,8 +102,10 @@ pub async fn resolve_unseen(
 ) -> sqlx::Result<u64> {
     let job_id = looked.job.to_string();
     let mut resolved = 0;
+    tx.one_at_a_time(volume_id).await?;
     for kind in kinds {
         let mut after = Vec::new();
+        let already = resolved;
         loop {
             let sql = "SELECT path FROM findings WHERE volume_id = $1 AND state = 'open' AND kind = $2 \
                        AND job_id <> $3 AND seen_at < $4 AND path > $5 ORDER BY path LIMIT $6";
@@ -103,7 +123,7 @@ pub async fn resolve_unseen(
                 query.push("UPDATE findings SET state = ").push_bind(FindingState::Resolved.as_str());
                 query.push(", resolved_at = ").push_bind(now);
                 query.push(" WHERE volume_id = ").push_bind(volume_id);
-                query.push(" AND kind = ").push_bind(kind_word).push(" AND path IN (");
+                query.push(" AND state = 'open' AND kind = ").push_bind(kind_word).push(" AND path IN (");
                 let mut list = query.separated(", ");
                 for path in &unseen {
                     list.push_bind(path);
@@ -111,6 +131,8 @@ pub async fn resolve_unseen(
                 query.push(")").build().execute(connection).await.map(|done| done.rows_affected())
             })?;
         }
+        let closed = [(kind.as_str().to_owned(), -to_sql(resolved - already))];
+        figures::add(tx, volume_id, closed.into()).await?;
     }
     Ok(resolved)
 }
@@ -205,17 +227,6 @@ pub async fn of_job(
     rows.into_iter().map(FindingView::try_from).collect()
 }
 
-/// Open findings by kind.
-pub async fn counts(tx: &mut Tx, volume_id: i64) -> sqlx::Result<FindingCounts> {
-    let sql = "SELECT kind, count(*) FROM findings WHERE volume_id = $1 AND state = 'open' GROUP BY kind";
-    let mut counts = FindingCounts::default();
-    for (kind, count) in fetch_all!(tx, (String, i64), sql, volume_id)? {
-        let kind: FindingKind = kind.parse().map_err(|why| bad_row("findings", "kind", volume_id, why))?;
-        counts.add(kind, from_sql(count));
-    }
-    Ok(counts)
-}
-
 /// One page of what `filter` asks for; [`BadPage`] when its `after` is not the `next` of an earlier page.
 pub async fn page(
     tx: &mut Tx,
@@ -236,10 +247,20 @@ pub async fn page(
     let matching = format!(
         "volume_id = $1 AND state = $2 AND ($3 = '' OR kind = $3) AND (length($4) = 0 OR {contains})"
     );
-    let sql = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM findings WHERE {matching}"));
-    let total = from_sql(scalar!(&mut *tx, i64, sql, volume_id, state, kind, search)?);
+    let total = match (filter.state.unwrap_or(FindingState::Open), search) {
+        (FindingState::Open, []) => {
+            let counts = counts(tx, volume_id).await?;
+            filter.kind.map_or(counts.total(), |kind| counts.of(kind))
+        }
+        _ => {
+            let sql = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM findings WHERE {matching}"));
+            from_sql(scalar!(&mut *tx, i64, sql, volume_id, state, kind, search)?)
+        }
+    };
+    // The names come from the index alone, from where the page before ended.
     let sql = sqlx::AssertSqlSafe(format!(
-        "{ROW} WHERE {matching} AND (path > $5 OR (path = $5 AND kind > $6)) ORDER BY path, kind LIMIT $7"
+        "{ROW} WHERE volume_id = $1 AND (path, kind) IN (SELECT path, kind FROM findings \
+         WHERE {matching} AND (path, kind) > ($5, $6) ORDER BY path, kind LIMIT $7) ORDER BY path, kind"
     ));
     let one_more = i64::from(limit) + 1;
     let mut rows =
@@ -263,15 +284,22 @@ async fn close(
     now: DateTime<Utc>,
 ) -> sqlx::Result<u64> {
     let paths: Vec<&[u8]> = paths.collect();
+    // What was dismissed is over as well once the file is there again: if it is lost anew, that is news.
+    let closable = if state == FindingState::Resolved { "'open', 'dismissed'" } else { OPEN };
+    // Of most files nothing was ever found: nobody is held up for them.
+    if figures::among(tx, volume_id, &paths, closable).await?.is_empty() {
+        return Ok(0);
+    }
+    tx.one_at_a_time(volume_id).await?;
+    let open = figures::among(tx, volume_id, &paths, OPEN).await?;
+    figures::add(tx, volume_id, open.into_iter().map(|(kind, count)| (kind, -count)).collect()).await?;
     let mut closed = 0;
     for paths in paths.chunks(CHUNK) {
         closed += build!(&mut *tx, |query, connection| {
             query.push("UPDATE findings SET state = ").push_bind(state.as_str());
             query.push(", resolved_at = ").push_bind(now);
-            // What was dismissed is over as well once the file is there again: if it is lost anew, that is news.
-            let closable = if state == FindingState::Resolved { "('open', 'dismissed')" } else { "('open')" };
             query.push(" WHERE volume_id = ").push_bind(volume_id);
-            query.push(" AND state IN ").push(closable).push(" AND path IN (");
+            query.push(" AND state IN (").push(closable).push(") AND path IN (");
             let mut list = query.separated(", ");
             for &path in paths {
                 list.push_bind(path);

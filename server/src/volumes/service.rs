@@ -3,10 +3,10 @@
 //! A volume is known by its name in the configuration; its row in the database outlives it there, so that a line
 //! commented out for a day forgets neither the catalogue nor why the volume is read-only.
 
-use std::collections::BTreeMap;
+use std::path::Path;
 
-use chrono::TimeDelta;
-use salvor_app::volumes::port::{CopyView, FindingsFilter, FindingsPage, VolumeView};
+use chrono::{DateTime, TimeDelta, Utc};
+use salvor_app::volumes::port::{CopyView, FindingsFilter, FindingsPage, Reach, VolumeView};
 use salvor_domain::account::{Actor, Permission};
 use salvor_domain::event::EventKind;
 use salvor_domain::finding::FindingCounts;
@@ -274,7 +274,6 @@ struct Known {
     volume: VolumeRow,
     /// In the configuration's order.
     copies: Vec<CopyRow>,
-    faults: BTreeMap<u8, u64>,
     counts: FindingCounts,
     figures: Figures,
     identity: Option<Identity>,
@@ -295,7 +294,6 @@ impl Known {
         Ok(Self {
             identity: store::identity(&mut tx, volume.id, None).await?,
             identities,
-            faults: store::copy_faults(&mut tx, volume.id).await?.into_iter().collect(),
             counts: findings::counts(&mut tx, volume.id).await?,
             figures: catalogue::figures(&mut tx, volume.id, &bits).await?,
             volume,
@@ -325,7 +323,7 @@ impl Known {
             files: held.files,
             bytes: held.bytes,
             protected_at: row.and_then(|row| row.protected_at),
-            faults: row.and_then(|row| self.faults.get(&row.bit)).copied().unwrap_or(0),
+            faults: row.map_or(0, |row| row.faults),
             bytes_per_second: row.and_then(|row| row.bytes_per_second),
             limit: limits::in_force(core, config, row),
         }

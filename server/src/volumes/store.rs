@@ -8,8 +8,8 @@ use salvor_domain::path::FilePath;
 use salvor_domain::volume::ModeState;
 use sqlx::types::Json;
 
-use super::{catalogue, from_sql};
-use crate::database::{Tx, bad_row, build, execute, fetch_all, fetch_optional, push_paths};
+use super::{catalogue, from_sql, to_sql};
+use crate::database::{Tx, bad_row, build, execute, fetch_all, fetch_optional, push_paths, scalar};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct VolumeRow {
@@ -34,6 +34,8 @@ pub struct CopyRow {
     pub bytes_per_second: Option<f64>,
     /// An operator's word over the configuration's limit.
     pub limits: Option<Limits>,
+    /// Files that it gave wrongly or not at all.
+    pub faults: u64,
 }
 
 impl CopyRow {
@@ -125,7 +127,7 @@ pub async fn set_checked_at(
 
 /// The copies that the database knows, those no longer configured included, by bit.
 pub async fn copies(tx: &mut Tx, volume_id: i64) -> sqlx::Result<Vec<CopyRow>> {
-    let sql = "SELECT bit, name, protected_at, measured_jobs, files_per_second, bytes_per_second, limits \
+    let sql = "SELECT bit, name, protected_at, measured_jobs, files_per_second, bytes_per_second, limits, faults \
                FROM copies \
                WHERE volume_id = $1 ORDER BY bit";
     fetch_all!(tx, RawCopy, sql, volume_id)?.into_iter().map(CopyRow::try_from).collect()
@@ -159,30 +161,39 @@ pub async fn record_copy_fault(
 ) -> sqlx::Result<()> {
     // As everywhere: first the volume's figures, then what is about its files.
     tx.one_at_a_time(volume_id).await?;
+    let sql = "SELECT EXISTS (SELECT 1 FROM copy_faults WHERE volume_id = $1 AND bit = $2 AND path = $3)";
+    if !scalar!(&mut *tx, bool, sql, volume_id, i64::from(bit), path.as_bytes())? {
+        add_faults(tx, volume_id, bit, 1).await?;
+    }
     let sql = "INSERT INTO copy_faults (volume_id, bit, path, reason, job_id, seen_at) VALUES ($1, $2, $3, $4, $5, $6) \
                ON CONFLICT (volume_id, bit, path) \
                DO UPDATE SET reason = excluded.reason, job_id = excluded.job_id, seen_at = excluded.seen_at";
-    execute!(tx, sql, volume_id, i64::from(bit), path.as_bytes(), reason, job_id.to_string(), now)?;
+    execute!(&mut *tx, sql, volume_id, i64::from(bit), path.as_bytes(), reason, job_id.to_string(), now)?;
     catalogue::set_holder(tx, volume_id, bit, std::slice::from_ref(path), false).await
 }
 
 /// The copy was given good bytes for these files: earlier faults are over.
 pub async fn clear_copy_faults(tx: &mut Tx, volume_id: i64, bit: u8, paths: &[FilePath]) -> sqlx::Result<()> {
+    let sql = "SELECT faults > 0 FROM copies WHERE volume_id = $1 AND bit = $2";
+    if !fetch_optional!(&mut *tx, (bool,), sql, volume_id, i64::from(bit))?.is_some_and(|(any,)| any) {
+        return Ok(());
+    }
+    tx.one_at_a_time(volume_id).await?;
+    let mut cleared = 0;
     for paths in paths.chunks(super::CHUNK) {
-        build!(&mut *tx, |query, connection| {
+        cleared += build!(&mut *tx, |query, connection| {
             query.push("DELETE FROM copy_faults WHERE volume_id = ").push_bind(volume_id);
             query.push(" AND bit = ").push_bind(i64::from(bit)).push(" AND path IN ");
-            push_paths!(query, paths).build().execute(connection).await.map(drop)
+            push_paths!(query, paths).build().execute(connection).await.map(|done| done.rows_affected())
         })?;
     }
-    Ok(())
+    if cleared > 0 { add_faults(tx, volume_id, bit, -to_sql(cleared)).await } else { Ok(()) }
 }
 
-/// How many files each copy gave wrongly or not at all; copies without any are left out.
-pub async fn copy_faults(tx: &mut Tx, volume_id: i64) -> sqlx::Result<Vec<(u8, u64)>> {
-    let sql = "SELECT bit, count(*) FROM copy_faults WHERE volume_id = $1 GROUP BY bit";
-    let rows = fetch_all!(tx, (i64, i64), sql, volume_id)?;
-    rows.into_iter().map(|(bit, count)| Ok((bit_of("copy_faults", bit)?, from_sql(count)))).collect()
+/// How many there are is kept, not counted.
+async fn add_faults(tx: &mut Tx, volume_id: i64, bit: u8, more: i64) -> sqlx::Result<()> {
+    let sql = "UPDATE copies SET faults = faults + $3 WHERE volume_id = $1 AND bit = $2";
+    execute!(tx, sql, volume_id, i64::from(bit), more).map(drop)
 }
 
 /// What is remembered of a volume's folder, or (with `bit`) of a copy's.
@@ -246,6 +257,7 @@ struct RawCopy {
     files_per_second: Option<f64>,
     bytes_per_second: Option<f64>,
     limits: Option<Json<Limits>>,
+    faults: i64,
 }
 
 impl TryFrom<RawCopy> for CopyRow {
@@ -260,6 +272,7 @@ impl TryFrom<RawCopy> for CopyRow {
             files_per_second: raw.files_per_second,
             bytes_per_second: raw.bytes_per_second,
             limits: raw.limits.map(|Json(limits)| limits),
+            faults: from_sql(raw.faults),
         })
     }
 }

@@ -117,7 +117,13 @@ async fn more_rows_than_a_statement_holds_are_written_read_and_counted() {
         catalogue::set_holder(&mut tx, id, 61, &paths, true).await.unwrap();
         let figures = catalogue::figures(&mut tx, id, &[61, 0, 5]).await.unwrap();
         assert_eq!(figures.all, Amount { files: 2_499, bytes: (0..2_500).sum() });
-        assert_eq!(figures.held.iter().map(|held| held.files).collect::<Vec<_>>(), [2_499, 1_250, 0]);
+        let files = |amounts: &[Amount]| amounts.iter().map(|amount| amount.files).collect::<Vec<_>>();
+        assert_eq!(files(&figures.held), [2_499, 1_250, 0]);
+        assert_eq!((files(&figures.first), figures.in_none.files), (vec![2_499, 0, 0], 0));
+        let figures = catalogue::figures(&mut tx, id, &[1, 0]).await.unwrap();
+        assert_eq!((files(&figures.first), figures.in_none.files), (vec![1_250, 625], 624), "each file once");
+        assert!(catalogue::has_any(&mut tx, id, Some(1)).await.unwrap());
+        assert!(!catalogue::has_any(&mut tx, id, Some(5)).await.unwrap());
         let held = catalogue::get(&mut tx, id, &paths[1..2]).await.unwrap();
         assert_eq!(held[0].holders >> 61, 1);
     }
@@ -132,10 +138,10 @@ async fn a_faulty_copy_is_remembered_until_it_has_good_bytes() {
         for reason in ["other bytes", "gone"] {
             store::record_copy_fault(&mut tx, id, 61, &path(b"a"), reason, job(1), at(1)).await.unwrap();
         }
-        assert_eq!(store::copy_faults(&mut tx, id).await.unwrap(), [(61, 1)]);
+        assert_eq!(store::copies(&mut tx, id).await.unwrap()[1].faults, 1, "one file, however often");
         assert_eq!(catalogue::get(&mut tx, id, &[path(b"a")]).await.unwrap()[0].holders, 1);
         store::clear_copy_faults(&mut tx, id, 61, &[path(b"a")]).await.unwrap();
-        assert_eq!(store::copy_faults(&mut tx, id).await.unwrap(), []);
+        assert_eq!(store::copies(&mut tx, id).await.unwrap()[1].faults, 0);
     }
 }
 
@@ -185,6 +191,7 @@ async fn findings_open_resolve_and_stay_dismissed() {
         findings::report(&mut tx, id, job(2), at(3), &found[..3]).await.unwrap();
         let counts = findings::counts(&mut tx, id).await.unwrap();
         assert_eq!((counts.missing, counts.corrupt, counts.changed), (1, 1, 1), "b stays dismissed");
+        assert!(findings::recount(&mut tx, id).await.unwrap(), "what was kept is what a count finds");
         let losses = findings::open_losses_after(&mut tx, id, None, 10).await.unwrap();
         assert_eq!(losses, [(path(b"a"), Corrupt)], "each file once; what changed is not lost");
 
@@ -202,6 +209,9 @@ async fn findings_open_resolve_and_stay_dismissed() {
         assert_eq!(findings::resolve(&mut tx, id, &[path(b"a"), path(b"z")], at(5)).await.unwrap(), 2);
         assert_eq!(findings::counts(&mut tx, id).await.unwrap().total(), 0);
         findings::report(&mut tx, id, job(3), at(6), &found[..1]).await.unwrap();
+        findings::report(&mut tx, id, job(3), at(6), &found[..1]).await.unwrap();
+        assert_eq!(findings::counts(&mut tx, id).await.unwrap().missing, 1, "seen twice, counted once");
+        assert!(findings::recount(&mut tx, id).await.unwrap());
         assert_eq!(
             findings::of_files(&mut tx, id, &[path(b"a")]).await.unwrap(),
             [(path(b"a"), Corrupt, FindingState::Resolved), (path(b"a"), Missing, FindingState::Open)],

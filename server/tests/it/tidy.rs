@@ -99,6 +99,7 @@ fn slices_do_not_reach_into_each_others_tables() {
                 "files",
                 "catalogue_figures",
                 "findings",
+                "finding_figures",
                 "copy_faults",
                 "copy_rates",
                 "drill_results",

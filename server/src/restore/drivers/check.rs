@@ -177,6 +177,9 @@ pub async fn finish(tx: &mut Tx, job: &Job, now: chrono::DateTime<chrono::Utc>) 
         if *full && !catalogue::recount(tx, job.volume_id).await? {
             tracing::warn!(job = %job.id, "the figures of the catalogue were wrong and have been counted anew");
         }
+        if *full && !findings::recount(tx, job.volume_id).await? {
+            tracing::warn!(job = %job.id, "the figures of the findings were wrong and have been counted anew");
+        }
     }
     Ok(())
 }

@@ -19,6 +19,10 @@ pub struct Figures {
     pub all: Amount,
     /// What each of the copies asked for holds of it.
     pub held: Vec<Amount>,
+    /// What comes from each of them when every file comes from the first, in the order asked, that holds it.
+    pub first: Vec<Amount>,
+    /// What none of them holds.
+    pub in_none: Amount,
 }
 
 /// Files and bytes by their holders.
@@ -27,12 +31,24 @@ type ByHolders = BTreeMap<i64, (i64, i64)>;
 /// What the catalogue has, and what the copies with these bits hold of it.
 pub async fn figures(tx: &mut Tx, volume_id: i64, bits: &[u8]) -> sqlx::Result<Figures> {
     let known = known(tx, volume_id).await?;
+    let holds = |holders: i64, bit: u8| holders & (1 << bit) != 0;
+    let first_of = |holders| bits.iter().copied().find(|&bit| holds(holders, bit));
     let sum = |counts: &dyn Fn(i64) -> bool| {
         let counted = known.iter().filter(|(holders, _)| counts(**holders));
         counted.map(|(_, (files, bytes))| Amount { files: from_sql(*files), bytes: from_sql(*bytes) }).sum()
     };
-    let held = bits.iter().map(|bit| sum(&|holders| holders & (1 << bit) != 0)).collect();
-    Ok(Figures { all: sum(&|_| true), held })
+    Ok(Figures {
+        all: sum(&|_| true),
+        held: bits.iter().map(|&bit| sum(&|holders| holds(holders, bit))).collect(),
+        first: bits.iter().map(|&bit| sum(&|holders| first_of(holders) == Some(bit))).collect(),
+        in_none: sum(&|holders| first_of(holders).is_none()),
+    })
+}
+
+/// Whether there is any file that is not deleted, or (with `bit`) any that this copy is known to hold.
+pub async fn has_any(tx: &mut Tx, volume_id: i64, bit: Option<u8>) -> sqlx::Result<bool> {
+    let known = known(tx, volume_id).await?;
+    Ok(known.keys().any(|holders| bit.is_none_or(|bit| holders & (1 << bit) != 0)))
 }
 
 /// Counts the whole catalogue and keeps the result. False when what was kept before was another.
