@@ -4,9 +4,8 @@
 use std::time::{Duration, Instant};
 
 use salvor_domain::job::JobKind;
-use salvor_domain::progress::Sample;
 
-use crate::restore::store::{self, figures, moving};
+use crate::restore::store::{self, moving};
 use crate::restore::work::Work;
 
 /// How often, at most. What a driver records tells it as well.
@@ -40,12 +39,8 @@ impl Told {
         }
         let mut tx = work.core.db.begin().await?;
         moving::set(&mut tx, work.segment.id, work.worker, moving).await?;
-        let now = work.core.clock.now();
         if let Some(job) = store::job(&mut tx, work.job.id).await? {
-            let bytes = job.bytes.done + moving::of_job(&mut tx, job.id, now).await?;
-            let active_seconds = job.active_seconds_at(now);
-            let sample = Sample { active_seconds, files: job.files.done, bytes };
-            figures::add_sample(&mut tx, job.id, now, sample).await?;
+            work.keep_sample(&mut tx, &job).await?;
         }
         tx.commit().await
     }

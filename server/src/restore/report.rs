@@ -11,7 +11,7 @@ use salvor_domain::progress::{self, Amount, EtaRange, Lane, Rate, Sample};
 use salvor_domain::units;
 
 use crate::database::Tx;
-use crate::restore::store::figures::SourceFigures;
+use crate::restore::store::moving::Moving;
 use crate::restore::store::{Job, figures, moving};
 use crate::volumes::store as volumes;
 
@@ -19,11 +19,12 @@ use crate::volumes::store as volumes;
 const WINDOW_SECONDS: f64 = 30.0;
 
 pub async fn report(tx: &mut Tx, mut job: Job, now: DateTime<Utc>) -> sqlx::Result<JobReport> {
-    if matches!(job.state, JobState::Running { .. }) {
-        // What has moved and is not durable yet shows in the bytes, never in the files.
-        let moving = moving::of_job(tx, job.id, now).await?;
-        job.bytes.done = (job.bytes.done + moving).min(job.bytes.total.max(job.bytes.done));
-    }
+    // What has moved and is not durable yet shows in the bytes, never in the files.
+    let moving = match job.state {
+        JobState::Running { .. } => moving::of_job(tx, job.id, now).await?,
+        _ => Moving::default(),
+    };
+    job.bytes.done = (job.bytes.done + moving.bytes).min(job.bytes.total.max(job.bytes.done));
     let volume =
         volumes::volume_by_id(tx, job.volume_id).await?.map(|volume| volume.name).unwrap_or_default();
     let samples = if job.state.is_active() { figures::samples(tx, job.id).await? } else { Vec::new() };
@@ -31,7 +32,13 @@ pub async fn report(tx: &mut Tx, mut job: Job, now: DateTime<Utc>) -> sqlx::Resu
     let eta = match job.state {
         JobState::Running { .. } => {
             let lanes = figures::source_samples(tx, job.id).await?;
-            eta(&job, &samples, lanes, &sources, now)
+            let copies = volumes::copies(tx, job.volume_id).await?;
+            let mut given: BTreeMap<_, _> =
+                sources.iter().map(|(name, given)| (name.clone(), given.amount)).collect();
+            for copy in copies {
+                given.entry(copy.name).or_default().bytes += moving.of_copy(copy.bit);
+            }
+            eta(&job, &samples, lanes, &given, now)
         }
         _ => None,
     };
@@ -154,7 +161,7 @@ fn eta(
     job: &Job,
     samples: &[Sample],
     by_copy: BTreeMap<String, Vec<Sample>>,
-    given: &BTreeMap<String, SourceFigures>,
+    given: &BTreeMap<String, Amount>,
     now: DateTime<Utc>,
 ) -> Option<EtaRange> {
     let (left, at) = (left(job), job.active_seconds_at(now));
@@ -184,10 +191,10 @@ fn lane(
     part: &PlannedSource,
     all: &[Sample],
     by_copy: &BTreeMap<String, Vec<Sample>>,
-    given: Option<&SourceFigures>,
+    given: Option<&Amount>,
     at: f64,
 ) -> Lane {
-    let done = given.map(|given| given.amount).unwrap_or_default();
+    let done = given.copied().unwrap_or_default();
     // A copy has no figures before its first batch: it began when the job's first files began to move.
     let began = all.iter().rev().find(|sample| sample.files == 0 && sample.bytes == 0);
     let mut samples: Vec<Sample> = began.copied().into_iter().collect();

@@ -162,7 +162,21 @@ impl Work {
 
     /// Ends it. `Halt::Stopped` when the job is to go no further: what was recorded is.
     pub async fn commit(&self, mut tx: Tx, job: &Job) -> Result<(), Halt> {
+        self.keep_sample(&mut tx, job).await?;
+        let job = revival::settle(&mut tx, job.clone(), false, self.core.clock.now()).await?;
+        store::save(&mut tx, &job).await?;
+        tx.commit().await?;
+        let stopped = !job.state.is_active() || self.control.stop().is_some();
+        if stopped { Err(Halt::Stopped) } else { Ok(()) }
+    }
+
+    /// Keeps how far the job is just now, with what is on its way.
+    pub async fn keep_sample(&self, tx: &mut Tx, job: &Job) -> sqlx::Result<()> {
         let now = self.core.clock.now();
+        let moving = moving::of_job(tx, job.id, now).await?;
+        let copies =
+            self.place.copies.iter().map(|copy| (copy.row.name.clone(), moving.of_copy(copy.row.bit)));
+        let by_copy = copies.filter(|(_, bytes)| *bytes > 0).collect();
         let sample = Sample {
             active_seconds: job.active_seconds_at(now),
             files: job.files.done,

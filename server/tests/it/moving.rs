@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use salvor::core::Core;
+use salvor::restore::store::figures;
 use salvor::restore::{Worker, service};
 use salvor_domain::ids::JobId;
 use salvor_domain::job::{JobReport, JobRequest};
@@ -14,7 +15,7 @@ use crate::support::TestApp;
 use crate::support::facts::{PATIENCE, until_async};
 use crate::support::jobs::{job, protect, restore, run, start, tree, until};
 
-const BIG: usize = 8_000_000;
+const BIG: usize = 16_000_000;
 
 /// Another process on the same database, whose copies give so much.
 fn other_process(app: &TestApp, bandwidth: Option<&str>) -> Core {
@@ -69,6 +70,14 @@ on_both_engines! {
         assert!(later.bytes.done < BIG as u64 && later.files.done == 0, "{later:#?}");
         let rated = watch(app, id, "it has a rate", |report| report.bytes_per_second.is_some()).await;
         assert!(rated.bytes_per_second.unwrap() < 4e6, "{rated:#?}");
+        watch(app, id, "still more move", |report| report.bytes.done > rated.bytes.done + 5_000_000).await;
+        // The copy's own part moves as well, before it has given a whole file: its end is foreseen by it.
+        let mut tx = app.core.db.read().await.unwrap();
+        let parts = figures::source_samples(&mut tx, id).await.unwrap();
+        let moved: Vec<u64> = parts["local"].iter().map(|sample| sample.bytes).collect();
+        assert!(moved.windows(2).any(|two| two[0] < two[1]), "{parts:?}");
+        assert!(parts["local"].iter().all(|sample| sample.files == 0), "{parts:?}");
+        drop(tx);
         cancel.cancel();
         working.join_all().await;
         let stopped = service::job(&app.core, id).await.unwrap();

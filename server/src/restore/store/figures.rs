@@ -129,9 +129,16 @@ pub async fn clear(tx: &mut Tx, job: JobId) -> sqlx::Result<()> {
     execute!(tx, "DELETE FROM job_failures WHERE job_id = $1", job_text).map(drop)
 }
 
-/// Keeps a sample, unless one was kept within the last active second; thins them out when there are many.
-pub async fn add_sample(tx: &mut Tx, job: JobId, now: DateTime<Utc>, sample: Sample) -> sqlx::Result<()> {
-    let job = job.to_string();
+/// Keeps a sample, unless one was kept within the last active second; thins them out when there are many. `moving` says how much
+/// is on its way from each copy.
+pub async fn add_sample(
+    tx: &mut Tx,
+    job_id: JobId,
+    now: DateTime<Utc>,
+    sample: Sample,
+    moving: &BTreeMap<String, u64>,
+) -> sqlx::Result<()> {
+    let job = job_id.to_string();
     let newest = "SELECT max(active_seconds) FROM job_samples WHERE job_id = $1";
     let newest = scalar!(&mut *tx, Option<f64>, newest, &job)?;
     if newest.is_some_and(|newest| newest > sample.active_seconds - 1.0) {
@@ -147,14 +154,24 @@ pub async fn add_sample(tx: &mut Tx, job: JobId, now: DateTime<Utc>, sample: Sam
         to_sql(sample.files),
         to_sql(sample.bytes)
     )?;
-    execute!(
-        &mut *tx,
-        "INSERT INTO job_source_samples (job_id, name, at, active_seconds, files, bytes) \
-         SELECT job_id, name, $2, $3, files, bytes FROM job_sources WHERE job_id = $1 AND files >= 0 ON CONFLICT (job_id, name, at) DO NOTHING",
-        &job,
-        now,
-        sample.active_seconds
-    )?;
+    let mut given: BTreeMap<String, Amount> =
+        sources(tx, job_id).await?.into_iter().map(|(name, given)| (name, given.amount)).collect();
+    for (name, bytes) in moving {
+        given.entry(name.clone()).or_default().bytes += bytes;
+    }
+    for (name, given) in given {
+        execute!(
+            &mut *tx,
+            "INSERT INTO job_source_samples (job_id, name, at, active_seconds, files, bytes) \
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (job_id, name, at) DO NOTHING",
+            &job,
+            name,
+            now,
+            sample.active_seconds,
+            to_sql(given.files),
+            to_sql(given.bytes)
+        )?;
+    }
     let count = scalar!(&mut *tx, i64, "SELECT count(*) FROM job_samples WHERE job_id = $1", &job)?;
     if count > MOST_SAMPLES {
         // Every other one of the older half goes; the newest stay dense, for the present rate.

@@ -384,7 +384,7 @@ pub(super) fn stored_path(table: &str, id: impl std::fmt::Display, bytes: Vec<u8
     FilePath::new(bytes).map_err(|why| bad_row(table, "path", id, why))
 }
 
-fn stored_bit(id: impl std::fmt::Display, bit: Option<i64>) -> sqlx::Result<Option<u8>> {
+pub(super) fn stored_bit(id: impl std::fmt::Display, bit: Option<i64>) -> sqlx::Result<Option<u8>> {
     bit.map(u8::try_from).transpose().map_err(|why| bad_row("segments", "source_bit", id, why))
 }
 
