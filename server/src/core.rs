@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::copies::Copies;
 use crate::database::{Db, OpenError};
 use crate::error::Error;
+use crate::volumes::reach::Patience;
 
 /// Cheap to clone; one for each process.
 #[derive(Clone)]
@@ -19,6 +20,8 @@ pub struct Core {
     pub db: Db,
     pub clock: Clock,
     pub copies: Copies,
+    /// With folders and copies that may hang.
+    pub patience: Patience,
     /// Wakes this process's workers at once when there is work; they also wake by a timer, for work of other processes.
     pub nudge: Arc<Notify>,
 }
@@ -66,7 +69,7 @@ impl Core {
 
     fn with(config: Config, db: Db, clock: Clock) -> Self {
         let (copies, nudge) = (Copies::default(), Arc::new(Notify::new()));
-        Self { config: Arc::new(config), db, clock, copies, nudge }
+        Self { config: Arc::new(config), db, clock, copies, patience: Patience::default(), nudge }
     }
 
     /// Reaches the database and brings it up to date.

@@ -94,46 +94,43 @@ pub struct LimitRequest {
 #[server(prefix = "/console/do", endpoint = "start_check")]
 pub async fn start_check(request: CheckRequest) -> Result<(), Problem> {
     let paths = patterns(&request.path);
-    start(request.volume, JobRequest::Check { full: request.full, paths }, false).await
+    start(NewJob::new(request.volume, JobRequest::Check { full: request.full, paths })).await
 }
 
 /// Starts to copy what is new to the copies.
 #[server(prefix = "/console/do", endpoint = "start_protect")]
 pub async fn start_protect(request: ProtectRequest) -> Result<(), Problem> {
-    start(request.volume, JobRequest::Protect { to: Vec::new(), adopt: None }, false).await
+    start(NewJob::new(request.volume, JobRequest::Protect { to: Vec::new(), adopt: None })).await
 }
 
 /// Restores a sample from every copy to scratch, verifies and measures it.
 #[server(prefix = "/console/do", endpoint = "start_drill")]
 pub async fn start_drill(request: DrillRequest) -> Result<(), Problem> {
-    start(request.volume, JobRequest::Drill { from: Vec::new(), sample: None, seed: None }, false).await
+    let drill = JobRequest::Drill { from: Vec::new(), sample: None, seed: None };
+    start(NewJob::new(request.volume, drill)).await
 }
 
 /// Starts to fill the catalogue from a copy that another tool made.
 #[server(prefix = "/console/do", endpoint = "start_adopt")]
 pub async fn start_adopt(request: AdoptRequest) -> Result<(), Problem> {
-    start(request.volume, JobRequest::Protect { to: Vec::new(), adopt: Some(request.copy) }, false).await
+    let adopt = JobRequest::Protect { to: Vec::new(), adopt: Some(request.copy) };
+    start(NewJob::new(request.volume, adopt)).await
 }
 
 /// Plans a restore, which then waits until somebody has read the plan.
 #[server(prefix = "/console/do", endpoint = "plan_restore")]
 pub async fn plan_restore(request: RestoreRequest) -> Result<(), Problem> {
     let paths = patterns(&request.path);
-    if request.replaced
-        && let Err(problem) = disk_replaced(&request.volume).await
-    {
-        let page = Address::console(&["volumes", &request.volume]);
-        return settle(Err(problem), page, job_page);
-    }
-    let job = JobRequest::Restore { from: request.from, paths, files: Vec::new(), to_folder: None };
-    start(request.volume, job, true).await
+    let restore = JobRequest::Restore { from: request.from, paths, files: Vec::new(), to_folder: None };
+    start(NewJob { hold: true, replaced: request.replaced, ..NewJob::new(request.volume, restore) }).await
 }
 
 /// Plans to put nameless files back, which then waits until somebody has read the plan.
 #[server(prefix = "/console/do", endpoint = "plan_reunite")]
 pub async fn plan_reunite(request: ReuniteRequest) -> Result<(), Problem> {
     let from = Some(request.from.trim().to_owned()).filter(|folder| !folder.is_empty());
-    start(request.volume, JobRequest::Reunite { from: from.into_iter().collect() }, true).await
+    let reunite = JobRequest::Reunite { from: from.into_iter().collect() };
+    start(NewJob { hold: true, ..NewJob::new(request.volume, reunite) }).await
 }
 
 /// Approve, pause, resume, cancel, retry.
@@ -165,16 +162,9 @@ pub async fn read_job(job: String) -> Result<JobView, Problem> {
 }
 
 #[cfg(feature = "ssr")]
-async fn start(volume: String, request: JobRequest, hold: bool) -> Result<(), Problem> {
-    let page = Address::console(&["volumes", &volume]);
-    let job = NewJob { volume, request, dry_run: false, hold, limits: JobLimits::default() };
+async fn start(job: NewJob) -> Result<(), Problem> {
+    let page = Address::console(&["volumes", &job.volume]);
     settle(begin(job).await, page, job_page)
-}
-
-#[cfg(feature = "ssr")]
-async fn disk_replaced(volume: &str) -> Result<(), Problem> {
-    let actor = actor_who_may(Permission::RunJobs)?;
-    ports()?.volumes.disk_replaced(&actor, volume).await
 }
 
 #[cfg(feature = "ssr")]

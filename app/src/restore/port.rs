@@ -29,6 +29,28 @@ pub struct NewJob {
     /// What it keeps within.
     #[serde(default)]
     pub limits: JobLimits,
+    /// The volume's disk is a new, empty one: without this word, an empty folder is taken for a disk that is not mounted. Only
+    /// for a restore of the volume itself.
+    #[serde(default)]
+    pub replaced: bool,
+    /// Copies of which the same is true, by name. Only for a protect.
+    #[serde(default)]
+    pub replaced_copies: Vec<String>,
+}
+
+impl NewJob {
+    /// What is asked for, and nothing else said.
+    pub fn new(volume: impl Into<String>, request: JobRequest) -> Self {
+        Self {
+            volume: volume.into(),
+            request,
+            dry_run: false,
+            hold: false,
+            limits: JobLimits::default(),
+            replaced: false,
+            replaced_copies: Vec::new(),
+        }
+    }
 }
 
 /// A job as its page shows it.

@@ -9,6 +9,7 @@ use salvor_domain::volume::Mode;
 
 use crate::document::tone;
 pub use crate::document::tone::Tone;
+use crate::volumes::port::Reach;
 
 /// Tone, icon and word.
 #[component]
@@ -97,6 +98,15 @@ pub fn verdict(verdict: Diagnosis) -> &'static str {
         Diagnosis::Deleted => "Deleted by its owner",
         Diagnosis::InNoCopy => "Lost, in no copy",
         Diagnosis::NotOurs => "Not one of ours",
+    }
+}
+
+/// Only where something is to be said.
+pub fn reach(reach: &Reach) -> Option<(Tone, &'static str)> {
+    match reach {
+        Reach::Reached => None,
+        Reach::Unreachable(_) => Some((Tone::Bad, "Unreachable")),
+        Reach::NotKnownYet(_) => Some((Tone::Warn, "Not known yet")),
     }
 }
 

@@ -28,8 +28,8 @@ pub struct VolumeView {
     pub fully_checked_at: Option<DateTime<Utc>>,
     /// Where it is, for operators.
     pub path: String,
-    /// The folder is not there now.
-    pub unreachable: bool,
+    #[serde(flatten)]
+    pub reach: Reach,
 }
 
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -38,7 +38,8 @@ pub struct CopyView {
     pub kind: CopyKind,
     pub placement: Placement,
     pub path: String,
-    pub unreachable: bool,
+    #[serde(flatten)]
+    pub reach: Reach,
     /// Files of the catalogue that this copy is known to hold.
     pub files: u64,
     pub bytes: u64,
@@ -50,6 +51,62 @@ pub struct CopyView {
     /// What it is read within just now.
     #[serde(default)]
     pub limit: CopyLimits,
+}
+
+/// Whether a place could be reached when this was asked.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(from = "ReachOnTheWire", into = "ReachOnTheWire")]
+pub enum Reach {
+    Reached,
+    /// It is not there, or not the place that it was.
+    Unreachable(String),
+    /// It has not answered in time: it may be slow, or hang.
+    NotKnownYet(String),
+}
+
+impl Reach {
+    pub fn is_reached(&self) -> bool {
+        *self == Self::Reached
+    }
+
+    /// Why it was not reached, in words.
+    pub fn because(&self) -> Option<&str> {
+        match self {
+            Self::Reached => None,
+            Self::Unreachable(why) | Self::NotKnownYet(why) => Some(why),
+        }
+    }
+}
+
+/// Who reads nothing but `unreachable` is never told that all is well of what is not known (promise I10).
+#[derive(serde::Serialize, serde::Deserialize)]
+struct ReachOnTheWire {
+    unreachable: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unreachable_because: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    not_known_yet: bool,
+}
+
+impl From<Reach> for ReachOnTheWire {
+    fn from(reach: Reach) -> Self {
+        Self {
+            unreachable: !reach.is_reached(),
+            unreachable_because: reach.because().map(str::to_owned),
+            not_known_yet: matches!(reach, Reach::NotKnownYet(_)),
+        }
+    }
+}
+
+impl From<ReachOnTheWire> for Reach {
+    fn from(wire: ReachOnTheWire) -> Self {
+        let because = wire.unreachable_because.unwrap_or_default();
+        match (wire.unreachable, wire.not_known_yet) {
+            (false, _) => Self::Reached,
+            (true, false) => Self::Unreachable(because),
+            (true, true) => Self::NotKnownYet(because),
+        }
+    }
 }
 
 /// The limit of a copy that holds just now, and where it comes from.
@@ -115,8 +172,6 @@ pub trait VolumesPort: Send + Sync {
         reason: &str,
         override_gate: bool,
     ) -> Result<VolumeView, Problem>;
-    /// The volume's disk is a new, empty one: without this word, an empty folder is taken for a disk that is not mounted.
-    async fn disk_replaced(&self, actor: &Actor, volume: &str) -> Result<(), Problem>;
     /// Limits how fast a copy is read, over its configuration; `None` takes that back.
     async fn set_copy_limits(
         &self,
@@ -137,7 +192,7 @@ impl VolumeView {
             kind: CopyKind::Fs,
             placement,
             path: format!("/backup/{name}"),
-            unreachable: false,
+            reach: Reach::Reached,
             files,
             bytes: files * 30_000,
             protected_at: Some(at),
@@ -163,7 +218,29 @@ impl VolumeView {
             checked_at: Some(at),
             fully_checked_at: None,
             path: "/srv/uploads".into(),
-            unreachable: false,
+            reach: Reach::Reached,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_that_is_not_known_is_not_said_to_be_reached() {
+        let silent = Reach::NotKnownYet("it has not answered for 2 s".into());
+        for (reach, unreachable) in [
+            (Reach::Reached, false),
+            (Reach::Unreachable("the folder /x does not exist".into()), true),
+            (silent.clone(), true),
+        ] {
+            let view = VolumeView { reach: reach.clone(), ..VolumeView::sample() };
+            let json = serde_json::to_value(&view).unwrap();
+            assert_eq!(json["unreachable"], unreachable, "{json}");
+            assert_eq!(json["unreachable_because"].as_str(), reach.because());
+            assert_eq!(serde_json::from_value::<VolumeView>(json).unwrap(), view);
+        }
+        assert_eq!(serde_json::to_value(silent).unwrap()["not_known_yet"], true);
     }
 }

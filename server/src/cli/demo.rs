@@ -164,14 +164,7 @@ async fn protect(core: &Core) -> Result<bool, CliError> {
         return Ok(false);
     }
     let request = JobRequest::Protect { to: Vec::new(), adopt: None };
-    let new = NewJob {
-        volume: VOLUME.to_owned(),
-        request,
-        dry_run: false,
-        hold: false,
-        limits: Default::default(),
-    };
-    let id = restore::start(core, &actor(), new, None).await?.job;
+    let id = restore::start(core, &actor(), NewJob::new(VOLUME, request), None).await?.job;
     let id: JobId = id.parse().map_err(|why| CliError::Failed(format!("{why}")))?;
     jobs::work(core, id).await?;
     let report = restore::job(core, id).await?;

@@ -22,7 +22,6 @@ use tokio_util::sync::CancellationToken;
 use super::{CliError, actor};
 use crate::core::Core;
 use crate::restore::{Worker, service};
-use crate::volumes::service as volumes;
 
 /// How often the bar moves.
 const TICK: Duration = Duration::from_millis(150);
@@ -37,7 +36,7 @@ pub struct ProtectArgs {
     #[arg(long, value_name = "COPY")]
     to: Vec<String>,
     /// This copy has a new, empty disk (may be repeated): without this word, an empty folder is taken for one not mounted
-    #[arg(long, value_name = "COPY")]
+    #[arg(long, value_name = "COPY", conflicts_with = "dry_run")]
     replaced: Vec<String>,
     /// Copy nothing: fill the catalogue from this copy, which another tool made
     #[arg(long, value_name = "COPY", conflicts_with = "to")]
@@ -74,7 +73,7 @@ pub struct RestoreArgs {
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
     /// The volume has a new, empty disk: without this word, an empty folder is taken for one not mounted
-    #[arg(long, conflicts_with = "to")]
+    #[arg(long, conflicts_with_all = ["to", "dry_run"])]
     replaced: bool,
     #[command(flatten)]
     common: CommonArgs,
@@ -147,34 +146,31 @@ pub fn rate(text: &str) -> Result<ByteRate, CliError> {
 }
 
 pub async fn protect(core: Core, args: ProtectArgs) -> Result<ExitCode, CliError> {
-    for copy in &args.replaced {
-        volumes::disk_replaced(&core, &actor(), &args.volume, Some(copy)).await?;
-    }
-    run(core, args.volume, JobRequest::Protect { to: args.to, adopt: args.adopt }, args.common).await
+    let request = JobRequest::Protect { to: args.to, adopt: args.adopt };
+    let new = NewJob { replaced_copies: args.replaced, ..NewJob::new(args.volume, request) };
+    run(core, new, args.common).await
 }
 
 pub async fn check(core: Core, args: CheckArgs) -> Result<ExitCode, CliError> {
     let request = JobRequest::Check { full: args.full, paths: globs(args.paths) };
-    run(core, args.volume, request, args.common).await
+    run(core, NewJob::new(args.volume, request), args.common).await
 }
 
 pub async fn restore(core: Core, args: RestoreArgs) -> Result<ExitCode, CliError> {
-    if args.replaced {
-        volumes::disk_replaced(&core, &actor(), &args.volume, None).await?;
-    }
     let to_folder = args.to.map(absolute).transpose()?;
     let request =
         JobRequest::Restore { from: args.from, paths: globs(args.paths), files: Vec::new(), to_folder };
-    run(core, args.volume, request, args.common).await
+    let new = NewJob { replaced: args.replaced, ..NewJob::new(args.volume, request) };
+    run(core, new, args.common).await
 }
 
 pub async fn reunite(core: Core, args: ReuniteArgs) -> Result<ExitCode, CliError> {
-    run(core, args.volume, JobRequest::Reunite { from: args.from }, args.common).await
+    run(core, NewJob::new(args.volume, JobRequest::Reunite { from: args.from }), args.common).await
 }
 
 pub async fn drill(core: Core, args: DrillArgs) -> Result<ExitCode, CliError> {
     let request = JobRequest::Drill { from: args.from, sample: args.sample, seed: None };
-    run(core, args.volume, request, args.common).await
+    run(core, NewJob::new(args.volume, request), args.common).await
 }
 
 fn globs(patterns: Vec<String>) -> Vec<Glob> {
@@ -192,13 +188,8 @@ fn absolute(folder: PathBuf) -> Result<String, CliError> {
         .map_err(|_| CliError::Usage(format!("--to {shown}: use a folder whose name is valid UTF-8")))
 }
 
-async fn run(
-    core: Core,
-    volume: String,
-    request: JobRequest,
-    args: CommonArgs,
-) -> Result<ExitCode, CliError> {
-    let new = NewJob { volume, request, dry_run: args.dry_run, hold: false, limits: args.limits.parsed()? };
+async fn run(core: Core, new: NewJob, args: CommonArgs) -> Result<ExitCode, CliError> {
+    let new = NewJob { dry_run: args.dry_run, limits: args.limits.parsed()?, ..new };
     let report = service::start(&core, &actor(), new, None).await?;
     let id: JobId = report.job.parse().map_err(|why| CliError::Failed(format!("{why}")))?;
     if args.detach {

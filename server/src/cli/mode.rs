@@ -3,14 +3,14 @@
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use salvor_app::volumes::port::VolumeView;
+use salvor_app::volumes::port::{Reach, VolumeView};
 use salvor_domain::volume::{Mode, ModeState};
 
 use super::{CliError, actor};
 use crate::core::Core;
 use crate::volumes::service;
 
-/// Show the mode of a volume, or change it
+/// Show the mode of a volume and what of it is out of reach, or change the mode
 ///
 /// Back to normal goes through the gate: a full check that started after the volume left normal has finished, and
 /// nothing is missing, corrupt or unreadable.
@@ -70,6 +70,9 @@ fn json(view: &VolumeView) -> serde_json::Value {
     let mut object = serde_json::json!(view.mode);
     object["volume"] = serde_json::json!(view.name);
     object["gate"] = serde_json::json!(view.gate);
+    object["reach"] = serde_json::json!(view.reach);
+    let copies = view.copies.iter().map(|copy| (copy.name.clone(), serde_json::json!(copy.reach)));
+    object["copies"] = copies.collect::<serde_json::Map<_, _>>().into();
     object
 }
 
@@ -91,6 +94,14 @@ fn text(view: &VolumeView) -> String {
             }
         }
     }
+    let copies = view.copies.iter().map(|copy| (format!("The copy {}", copy.name), &copy.reach));
+    for (place, reach) in std::iter::once(("The volume".to_owned(), &view.reach)).chain(copies) {
+        match reach {
+            Reach::Reached => {}
+            Reach::Unreachable(why) => text.push_str(&format!("{place} is out of reach: {why}\n")),
+            Reach::NotKnownYet(why) => text.push_str(&format!("{place}: not known yet, {why}\n")),
+        }
+    }
     text
 }
 
@@ -100,16 +111,22 @@ mod tests {
 
     #[test]
     fn the_mode_is_told_with_its_evidence_and_what_the_gate_waits_for() {
-        let view = VolumeView::sample();
+        let mut view = VolumeView::sample();
+        view.copies[0].reach = Reach::Unreachable("the folder /backup/local does not exist".into());
+        view.copies[1].reach = Reach::NotKnownYet("it has not answered for 2 s".into());
         let text = text(&view);
         for words in [
             "uploads is read_only since 1970-01-01 00:00:00 UTC",
             "seen: errors_count is 1",
             "- 12 files are missing",
+            "The copy local is out of reach: the folder /backup/local does not exist",
+            "The copy offsite: not known yet, it has not answered for 2 s",
         ] {
             assert!(text.contains(words), "\"{words}\" is not in: {text}");
         }
         assert_eq!(json(&view)["mode"], "read_only");
         assert_eq!(json(&view)["gate"][0], "12 files are missing");
+        assert_eq!(json(&view)["reach"]["unreachable"], false);
+        assert_eq!(json(&view)["copies"]["offsite"]["not_known_yet"], true);
     }
 }

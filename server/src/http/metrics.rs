@@ -45,9 +45,13 @@ async fn volumes_into(page: &mut Page, core: &Core) -> Answer<()> {
     for view in &views {
         page.sample("salvor_volume_bytes", &[("volume", &view.name)], view.bytes);
     }
-    page.family("salvor_volume_unreachable", "gauge", "1 while the volume's folder is not there.");
+    page.family("salvor_volume_unreachable", "gauge", "1 while the volume's folder is not reached.");
     for view in &views {
-        page.sample("salvor_volume_unreachable", &[("volume", &view.name)], u8::from(view.unreachable));
+        page.sample(
+            "salvor_volume_unreachable",
+            &[("volume", &view.name)],
+            u8::from(!view.reach.is_reached()),
+        );
     }
     page.family("salvor_volume_mode", "stateset", "The mode of the volume.");
     for view in &views {

@@ -3,11 +3,15 @@
 //! Invariant: a refusal names what was wrong and what would be right, and nothing is stored before it.
 
 use std::path::Path;
+use std::time::Duration;
 
+use futures_util::future::{join_all, try_join_all};
+use salvor_app::restore::port::NewJob;
 use salvor_domain::job::{JobKind, JobRequest};
 use salvor_domain::path::Glob;
 use salvor_domain::sample::MOST_FILES;
 use salvor_domain::volume::{Mode, ModeState};
+use salvor_engine::MarkKind;
 
 use crate::config::{CopyConfig, VolumeConfig};
 use crate::core::Core;
@@ -15,8 +19,9 @@ use crate::database::Tx;
 use crate::error::{Error, Result};
 use crate::restore::drivers::reunite;
 use crate::restore::store::{self, Job};
+use crate::volumes::reach::{self, Away};
+use crate::volumes::store as volumes;
 use crate::volumes::store::VolumeRow;
-use crate::volumes::{reach, store as volumes};
 
 /// Longest pattern that is accepted; matching is linear in it.
 const LONGEST_PATTERN: usize = 4_096;
@@ -24,16 +29,15 @@ const MOST_PATTERNS: usize = 1_000;
 /// Folders that one reunite looks in.
 const MOST_FOLDERS: usize = 50;
 
-/// Whether this can be asked for now: the request itself, then the places that it needs. One that hangs holds up nobody else.
-pub(super) async fn check(core: &Core, config: &VolumeConfig, request: &JobRequest) -> Result<()> {
-    let asked = (config.clone(), request.clone());
-    let checked = tokio::task::spawn_blocking(move || check_request(&asked.0, &asked.1));
-    checked.await.map_err(|broken| Error::Internal(broken.to_string()))??;
-    check_places(core, config, request).await
+/// Whether this can be asked for now: the request itself, what is said of disks, then the places that it needs.
+pub(super) async fn check(core: &Core, config: &VolumeConfig, new: &NewJob) -> Result<()> {
+    check_request(config, &new.request, core.patience.page).await?;
+    check_replaced(config, new)?;
+    check_places(core, config, &new.request).await
 }
 
 /// What is wrong with a request whatever the state of the volume.
-fn check_request(config: &VolumeConfig, request: &JobRequest) -> Result<()> {
+async fn check_request(config: &VolumeConfig, request: &JobRequest, patience: Duration) -> Result<()> {
     let (copies, globs): (&[String], &[Glob]) = match request {
         JobRequest::Check { paths, .. } => (&[], paths),
         JobRequest::Protect { adopt: Some(copy), .. } => (std::slice::from_ref(copy), &[]),
@@ -43,15 +47,7 @@ fn check_request(config: &VolumeConfig, request: &JobRequest) -> Result<()> {
         JobRequest::Reunite { .. } => (&[], &[]),
     };
     for name in copies {
-        if !config.copies.iter().any(|copy| copy.name == *name) {
-            let names: Vec<&str> = config.copies.iter().map(|copy| copy.name.as_str()).collect();
-            let known =
-                if names.is_empty() { "it has none".into() } else { format!("it has: {}", names.join(", ")) };
-            return Err(Error::invalid(format!(
-                "The volume \"{}\" has no copy \"{name}\"; {known}.",
-                config.name
-            )));
-        }
+        find_copy(config, name)?;
     }
     if config.copies.is_empty() && !matches!(request.kind(), JobKind::Check | JobKind::Reunite) {
         return Err(Error::invalid(format!(
@@ -64,8 +60,10 @@ fn check_request(config: &VolumeConfig, request: &JobRequest) -> Result<()> {
     }
     globs.iter().try_for_each(check_glob)?;
     match request {
-        JobRequest::Reunite { from } => check_lost_folders(config, from),
-        JobRequest::Restore { to_folder: Some(folder), .. } => check_target(config, Path::new(folder)),
+        JobRequest::Reunite { from } => check_lost_folders(config, from, patience).await,
+        JobRequest::Restore { to_folder: Some(folder), .. } => {
+            check_target(config, Path::new(folder), patience).await
+        }
         JobRequest::Drill { sample: Some(files), .. } if !(1..=MOST_FILES).contains(files) => {
             Err(Error::invalid(format!(
                 "A sample has 1 to {} files of each copy, not {files}.",
@@ -76,12 +74,61 @@ fn check_request(config: &VolumeConfig, request: &JobRequest) -> Result<()> {
     }
 }
 
-fn check_lost_folders(config: &VolumeConfig, from: &[String]) -> Result<()> {
+async fn check_lost_folders(config: &VolumeConfig, from: &[String], patience: Duration) -> Result<()> {
     if from.len() > MOST_FOLDERS {
         return Err(Error::invalid(format!("At most {MOST_FOLDERS} folders are accepted at once.")));
     }
-    let check = |folder: &String| reunite::folders::check(config, folder);
-    from.iter().try_for_each(check).map_err(|why| Error::invalid(format!("from: {why}.")))
+    let checks = from.iter().map(|folder| reunite::folders::check(config, folder, patience));
+    try_join_all(checks).await.map_err(|why| Error::invalid(format!("from: {why}.")))?;
+    Ok(())
+}
+
+/// That a disk is a new one can be said only to a job that then takes its folder as it is.
+fn check_replaced(config: &VolumeConfig, new: &NewJob) -> Result<()> {
+    let NewJob { request, replaced, replaced_copies, dry_run, .. } = new;
+    if *dry_run && (*replaced || !replaced_copies.is_empty()) {
+        return Err(Error::invalid(
+            "A dry run takes no disk for a new one: leave out that it is replaced, or the dry run.",
+        ));
+    }
+    match request {
+        JobRequest::Restore { to_folder: None, .. } => {}
+        JobRequest::Restore { to_folder: Some(folder), .. } if *replaced => {
+            return Err(Error::invalid(format!(
+                "A restore into {folder} does not touch the volume's disk: that it is a new one can be said to a restore of the volume itself."
+            )));
+        }
+        other if *replaced => {
+            return Err(Error::invalid(format!(
+                "That the volume's disk is a new, empty one can be said to a restore only, not to a {}.",
+                other.kind()
+            )));
+        }
+        _ => {}
+    }
+    let takes = |name: &String| match request {
+        JobRequest::Protect { adopt: Some(copy), .. } => name == copy,
+        JobRequest::Protect { to, adopt: None } => to.is_empty() || to.contains(name),
+        _ => false,
+    };
+    for name in replaced_copies {
+        find_copy(config, name)?;
+        if !takes(name) {
+            return Err(Error::invalid(format!(
+                "That the disk of the copy \"{name}\" is a new one can be said only to a protect that writes to it."
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn find_copy<'c>(config: &'c VolumeConfig, name: &str) -> Result<&'c CopyConfig> {
+    config.copies.iter().find(|copy| copy.name == name).ok_or_else(|| {
+        let names: Vec<&str> = config.copies.iter().map(|copy| copy.name.as_str()).collect();
+        let known =
+            if names.is_empty() { "it has none".into() } else { format!("it has: {}", names.join(", ")) };
+        Error::invalid(format!("The volume \"{}\" has no copy \"{name}\"; {known}.", config.name))
+    })
 }
 
 pub(super) fn check_glob(glob: &Glob) -> Result<()> {
@@ -102,19 +149,20 @@ pub(super) fn check_glob(glob: &Glob) -> Result<()> {
     Err(Error::invalid(format!("The pattern \"{pattern}\" matches nothing: {why}.")))
 }
 
-fn check_target(config: &VolumeConfig, folder: &Path) -> Result<()> {
+async fn check_target(config: &VolumeConfig, folder: &Path, patience: Duration) -> Result<()> {
     let shown = folder.display();
     if !folder.is_absolute() {
         return Err(Error::invalid(format!("The folder {shown} must be an absolute path.")));
     }
-    let real = folder
-        .canonicalize()
-        .ok()
-        .filter(|real| real.is_dir())
-        .ok_or_else(|| Error::invalid(format!("The folder {shown} does not exist; make it first.")))?;
+    let real = reach::real(folder, patience).await.map_err(|away| match away {
+        Away::Gone(why) => {
+            Error::invalid(format!("The folder cannot be restored into: {why}; make it first."))
+        }
+        Away::Silent(why) => Error::conflict(format!("The folder cannot be restored into: {why}.")),
+    })?;
     let folders = config.copies.iter().filter_map(|copy| copy.place.folder());
-    for root in std::iter::once(config.path.as_path()).chain(folders) {
-        let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+    let roots = std::iter::once(config.path.as_path()).chain(folders);
+    for root in join_all(roots.map(|root| reach::real_or_named(root, patience))).await {
         if real.starts_with(&root) || root.starts_with(&real) {
             return Err(Error::invalid(format!(
                 "The folder {shown} must be apart from the volume and its copies, and {} is not.",
@@ -130,12 +178,10 @@ async fn check_places(core: &Core, config: &VolumeConfig, request: &JobRequest) 
     // A drill reads copies and writes to scratch: it works without the volume.
     let elsewhere =
         matches!(request, JobRequest::Restore { to_folder: Some(_), .. } | JobRequest::Drill { .. });
-    if !elsewhere && !reach::is_there(&config.path).await {
-        return Err(Error::conflict(format!(
-            "The volume \"{}\" is out of reach: the folder {} is not there.",
-            config.name,
-            config.path.display()
-        )));
+    if !elsewhere {
+        reach::sight(&config.path, MarkKind::Volume, core.patience.page).await.map_err(|away| {
+            Error::conflict(format!("The volume \"{}\" is out of reach: {away}.", config.name))
+        })?;
     }
     let needed: &(dyn Fn(&CopyConfig) -> bool + Sync) = match request {
         JobRequest::Check { .. } | JobRequest::Reunite { .. } => return Ok(()),
@@ -157,14 +203,14 @@ async fn check_places(core: &Core, config: &VolumeConfig, request: &JobRequest) 
         )));
     }
     let looks = needed.iter().map(|copy| reach::copy(core, &config.name, copy));
-    for (copy, look) in needed.iter().zip(futures_util::future::join_all(looks).await) {
+    for (copy, look) in needed.iter().zip(join_all(looks).await) {
         match look {
             // It may only be slow; whether it is there is the plan's to find out.
-            Err(why) if why == reach::SILENT && copy.place.folder().is_none() => {}
-            Err(why) => {
-                return Err(Error::conflict(format!("The copy \"{}\" is out of reach: {why}.", copy.name)));
+            Err(Away::Silent(_)) if copy.place.folder().is_none() => {}
+            Err(away) => {
+                return Err(Error::conflict(format!("The copy \"{}\" is out of reach: {away}.", copy.name)));
             }
-            Ok(()) => {}
+            Ok(_) => {}
         }
     }
     Ok(())

@@ -22,7 +22,6 @@ use super::need::Raised;
 use super::{need, pace, readiness, service};
 use crate::core::Core;
 use crate::http::{Answer, ApiProblem, AppState, Caller, Json, Path, Query};
-use crate::volumes::service as volumes;
 
 /// Progress is told at most twice a second.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -57,32 +56,12 @@ async fn list(State(core): State<Core>, Query(filter): Query<Filter>) -> Answer<
     Ok(Json(service::jobs(&core, filter.volume.as_deref(), filter.active, limit).await?))
 }
 
-/// A job to start, and what is said of its disks.
-#[derive(Debug, serde::Deserialize)]
-struct Start {
-    #[serde(flatten)]
-    job: NewJob,
-    /// The volume's disk is a new, empty one.
-    #[serde(default)]
-    replaced: bool,
-    /// Names of copies of which the same is true.
-    #[serde(default)]
-    replaced_copies: Vec<String>,
-}
-
 async fn start(
     State(core): State<Core>,
     caller: Caller,
-    Json(Start { job, replaced, replaced_copies }): Json<Start>,
+    Json(job): Json<NewJob>,
 ) -> Answer<(StatusCode, Json<JobReport>)> {
-    if replaced {
-        volumes::disk_replaced(&core, &caller.actor, &job.volume, None).await?;
-    }
-    for copy in &replaced_copies {
-        volumes::disk_replaced(&core, &caller.actor, &job.volume, Some(copy)).await?;
-    }
-    let report = service::start(&core, &caller.actor, job, None).await?;
-    Ok((StatusCode::CREATED, Json(report)))
+    Ok((StatusCode::CREATED, Json(service::start(&core, &caller.actor, job, None).await?)))
 }
 
 async fn show(State(core): State<Core>, Path(id): Path<String>) -> Answer<Json<JobReport>> {

@@ -5,15 +5,18 @@
 //! a copy is marked only by jobs that write to it; nothing is marked in a dry run, nor by a check of a volume that is not
 //! `normal`.
 
+use std::path::Path;
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use salvor_domain::identity::{Doubt, Identity, Sight, judge};
-use salvor_domain::job::JobKind;
+use salvor_domain::job::{JobKind, JobRequest};
 use salvor_domain::volume::Mode;
 use salvor_engine::{MarkKind, Root};
 
 use crate::clock::random;
-use crate::restore::work::{Copy, Halt, Work};
+use crate::restore::work::{Copy, Work};
+use crate::volumes::reach::{self, Away};
 use crate::volumes::{catalogue, store as volumes};
 
 /// The volume's folder.
@@ -28,16 +31,46 @@ pub async fn confirm_copy(work: &Work, root: &Arc<Root>, copy: &Copy, to_write: 
     confirm(work, root, Some(copy), to_write && !work.job.dry_run).await
 }
 
+/// Comes back, with the reason, when a folder that the segment works in has fallen silent: whoever waits for a file in it would
+/// wait for as long as its file system hangs.
+pub async fn silence(work: &Work) -> String {
+    let (folders, patience) = (worked_in(work), work.core.patience.job);
+    loop {
+        tokio::time::sleep(patience / 2).await;
+        let looks = folders.iter().map(|folder| reach::sight(folder, MarkKind::Volume, patience));
+        let silent = |look| match look {
+            Err(Away::Silent(why)) => Some(why),
+            // That one is away is the drivers' to notice.
+            Ok(_) | Err(Away::Gone(_)) => None,
+        };
+        if let Some(why) = join_all(looks).await.into_iter().find_map(silent) {
+            return why;
+        }
+    }
+}
+
+/// The folders that a job cannot go on without. A restore, and a drill, go on without a copy that hangs.
+fn worked_in(work: &Work) -> Vec<&Path> {
+    let volume = work.place.config.path.as_path();
+    match &work.job.request {
+        JobRequest::Drill { .. } => Vec::new(),
+        JobRequest::Restore { to_folder: Some(folder), .. } => vec![Path::new(folder)],
+        JobRequest::Restore { .. } | JobRequest::Check { .. } | JobRequest::Reunite { .. } => vec![volume],
+        JobRequest::Protect { to, adopt } => {
+            let is_wanted = |copy: &&Copy| match adopt {
+                Some(adopted) => *adopted == copy.config.name,
+                None => to.is_empty() || to.contains(&copy.config.name),
+            };
+            let copies = work.place.copies.iter().filter(is_wanted);
+            std::iter::once(volume).chain(copies.filter_map(|copy| copy.config.place.folder())).collect()
+        }
+    }
+}
+
 async fn confirm(work: &Work, root: &Arc<Root>, copy: Option<&Copy>, may_mark: bool) -> Result<(), String> {
     let kind = if copy.is_some() { MarkKind::Copy } else { MarkKind::Volume };
-    let looked = {
-        let root = root.clone();
-        tokio::task::spawn_blocking(move || root.sight(kind)).await
-    };
     let shown = root.path().display();
-    let sight = looked
-        .map_err(|broken| Halt::panicked(broken).to_string())?
-        .map_err(|fault| format!("the folder {shown} cannot be looked at: {fault}"))?;
+    let sight = work.ask_folder(root, move |root| reach::look_at(root, kind)).await?;
     let asked = ask(work, copy, &sight).await.map_err(|error| format!("the database: {error}"))?;
     let (known, doubt) = asked;
     if let Some(doubt) = doubt {
@@ -49,9 +82,8 @@ async fn confirm(work: &Work, root: &Arc<Root>, copy: Option<&Copy>, may_mark: b
     let mark =
         record(work, copy, &sight, may_mark).await.map_err(|error| format!("the database: {error}"))?;
     if let Some(mark) = mark.filter(|_| may_mark && sight.mark.is_none()) {
-        let root = root.clone();
-        let marked = tokio::task::spawn_blocking(move || root.set_mark(kind, &mark)).await;
-        if let Ok(Err(fault)) = marked {
+        let set = move |root: &Root| root.set_mark(kind, &mark).map_err(|fault| fault.to_string());
+        if let Err(fault) = work.ask_folder(root, set).await {
             // The job says soon enough what is wrong with the disk; the place is known by its file system meanwhile.
             tracing::debug!(%fault, %shown, "a place could not be marked");
         }
@@ -85,6 +117,10 @@ async fn ask(
 
 fn is_settled(known: &Option<Identity>, sight: &Sight, may_mark: bool) -> bool {
     let Some(known) = known else { return false };
+    // A person's word is for whoever may mark the place; others only look.
+    if known.replaced && !may_mark {
+        return true;
+    }
     let is_marked = match &sight.mark {
         Some(_) => known.mark == sight.mark,
         None => !may_mark,

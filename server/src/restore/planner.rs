@@ -16,6 +16,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::core::Core;
 use crate::restore::work::Halt;
 use crate::volumes::catalogue::{self, Outline, Outlines};
+use crate::volumes::reach;
 
 /// Why something that was asked for by name fails.
 const NOT_IN_CATALOGUE: &str = "the catalogue has no such file";
@@ -119,9 +120,8 @@ impl Merge {
 
     /// Whether the folder is still the one that was opened.
     pub async fn still_there(&self) -> Result<(), Halt> {
-        let root = self.root.clone();
-        let reachable = tokio::task::spawn_blocking(move || root.reachable());
-        reachable.await.map_err(Halt::panicked)?.map_err(Halt::Stuck)
+        let looked = reach::still_there(&self.root, self.catalogue.core.patience.job).await;
+        looked.map_err(|away| Halt::Stuck(away.to_string()))
     }
 
     /// At the end: what was asked for by name or pattern and fits nothing in the catalogue, as failures of the job.

@@ -27,7 +27,9 @@ use crate::restore::report::report;
 use crate::restore::store::segments::{self, ItemState, NewSegment, SegmentKind};
 use crate::restore::store::{self, Job, figures, prune};
 use crate::restore::worker;
-use crate::volumes::{catalogue, findings, store as volumes};
+use crate::volumes::service::disk_replaced;
+use crate::volumes::store::{self as volumes, VolumeRow};
+use crate::volumes::{catalogue, findings};
 
 /// Events that a job's page shows.
 const LOG: i64 = 200;
@@ -35,12 +37,13 @@ const LOG: i64 = 200;
 /// Starts a job; `ticket` is the one that asks for it.
 pub async fn start(core: &Core, actor: &Actor, new: NewJob, ticket: Option<i64>) -> Result<JobReport> {
     allowed(actor)?;
-    check(core, configured(core, &new.volume)?, &new.request).await?;
+    check(core, configured(core, &new.volume)?, &new).await?;
     let now = core.clock.now();
     let mut tx = core.db.begin().await?;
     let volume =
         volumes::volume_to_change(&mut tx, &new.volume).await?.ok_or_else(|| unknown(core, &new.volume))?;
     check_mode(&mut tx, &volume, &new.request).await?;
+    take_word(&mut tx, now, actor, &volume, &new).await?;
     let job = Job {
         id: core.new_job_id(),
         volume_id: volume.id,
@@ -72,6 +75,25 @@ pub async fn start(core: &Core, actor: &Actor, new: NewJob, ticket: Option<i64>)
     tx.commit().await?;
     core.nudge.notify_one();
     Ok(report)
+}
+
+/// What is said of disks, carried out with the job or not at all.
+async fn take_word(
+    tx: &mut Tx,
+    now: DateTime<Utc>,
+    actor: &Actor,
+    volume: &VolumeRow,
+    new: &NewJob,
+) -> sqlx::Result<()> {
+    if new.replaced {
+        disk_replaced(tx, now, actor, volume, None).await?;
+    }
+    let copies =
+        if new.replaced_copies.is_empty() { Vec::new() } else { volumes::copies(tx, volume.id).await? };
+    for copy in copies.iter().filter(|copy| new.replaced_copies.contains(&copy.name)) {
+        disk_replaced(tx, now, actor, volume, Some(copy)).await?;
+    }
+    Ok(())
 }
 
 /// A drill draws its files at random; with what, is kept with the job, so that the draw can be repeated.

@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
@@ -16,6 +15,7 @@ use salvor_domain::account::Actor;
 use salvor_domain::event::EventKind;
 use salvor_domain::ids::{JobId, WorkerId};
 use salvor_domain::progress::Sample;
+use salvor_domain::units;
 use salvor_engine::{
     Control, CopyTarget, Gate, Label, Progress, RateLimit, Root, Sink, Source, SourceFault, SourceHandle,
     TargetPlace,
@@ -30,6 +30,7 @@ use crate::restore::need::Rank;
 use crate::restore::pace::Paces;
 use crate::restore::store::{self, Job, figures, moving, segments};
 use crate::restore::{places, revival};
+use crate::volumes::reach;
 use crate::volumes::store::{self as volumes, CopyRow, VolumeRow};
 
 /// Why a driver ended before its segment was done.
@@ -77,6 +78,24 @@ pub struct Place {
     pub copies: Vec<Copy>,
 }
 
+/// A batch that is being moved just now, until nobody waits for it any more.
+struct Busy(Arc<AtomicUsize>);
+
+impl Busy {
+    /// With how many there are in the lane, itself included.
+    fn in_lane(shared: &Shared, lane: Lane) -> (Self, usize) {
+        let busy = shared.busy(lane);
+        let side_by_side = busy.fetch_add(1, Ordering::Relaxed) + 1;
+        (Self(busy), side_by_side)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// What the segments that one process works on have in common.
 #[derive(Debug, Default)]
 pub struct Shared {
@@ -108,18 +127,6 @@ impl Shared {
         let count = noted.entry((job, what.to_owned())).or_default();
         *count += 1;
         *count <= most
-    }
-}
-
-/// How long a copy may take to be opened: a large restic repository reads its index.
-const OPENING: Duration = Duration::from_secs(60);
-
-/// Opens a folder on a thread for blocking work: one that hangs holds up nobody else.
-pub async fn open_folder(path: &Path) -> Result<Arc<Root>, String> {
-    let path = path.to_owned();
-    match tokio::task::spawn_blocking(move || Root::open(&path)).await {
-        Ok(opened) => opened.map(Arc::new).map_err(|why| why.to_string()),
-        Err(broken) => Err(Halt::panicked(broken).to_string()),
     }
 }
 
@@ -180,14 +187,9 @@ impl Work {
         let sample = Sample {
             active_seconds: job.active_seconds_at(now),
             files: job.files.done,
-            bytes: job.bytes.done + moving::of_job(&mut tx, job.id, now).await?,
+            bytes: job.bytes.done + moving.bytes,
         };
-        figures::add_sample(&mut tx, job.id, now, sample).await?;
-        let job = revival::settle(&mut tx, job.clone(), false, now).await?;
-        store::save(&mut tx, &job).await?;
-        tx.commit().await?;
-        let stopped = !job.state.is_active() || self.control.stop().is_some();
-        if stopped { Err(Halt::Stopped) } else { Ok(()) }
+        figures::add_sample(tx, job.id, now, sample, &by_copy).await
     }
 
     /// Writes into the job's log, at most `most` notes of a kind.
@@ -209,8 +211,29 @@ impl Work {
         events::record(tx, now, &Actor::salvor(), EventKind::CopyRefused, self.job.id, sentence).await
     }
 
+    /// Opens a folder. One that hangs holds up nobody else, and the job not for ever.
+    pub async fn open_folder(&self, path: &Path) -> Result<Arc<Root>, String> {
+        reach::open(path, self.core.patience.job).await.map_err(|away| away.to_string())
+    }
+
+    /// Asks about a folder that is open, with the same patience.
+    pub async fn ask_folder<T: Send + 'static>(
+        &self,
+        root: &Arc<Root>,
+        question: impl FnOnce(&Root) -> Result<T, String> + Send + 'static,
+    ) -> Result<T, String> {
+        let asked = root.clone();
+        let answer = reach::ask(root.path(), self.core.patience.job, move || question(&asked)).await;
+        answer.map_err(|away| away.to_string())?
+    }
+
+    /// Whether a folder is still the one that was opened.
+    pub async fn still_there(&self, root: &Arc<Root>) -> Result<(), Halt> {
+        self.ask_folder(root, Root::reachable).await.map_err(Halt::Stuck)
+    }
+
     pub async fn volume_root(&self) -> Result<Arc<Root>, String> {
-        let root = open_folder(&self.place.config.path).await?;
+        let root = self.open_folder(&self.place.config.path).await?;
         places::confirm_volume(self, &root).await?;
         Ok(root)
     }
@@ -220,11 +243,13 @@ impl Work {
         &self,
         wanted: impl Fn(&Copy) -> bool + Send,
     ) -> (Vec<(usize, SourceHandle)>, Vec<String>) {
+        let patience = self.core.patience.job;
         let copies = self.place.copies.iter().enumerate().filter(|(_, copy)| wanted(copy));
         // All at once, so that one that hangs is waited for beside the others and not before them.
         let openings = copies.map(|(index, copy)| async move {
-            let opened = tokio::time::timeout(OPENING, self.open_source(copy)).await;
-            let silent = || Err(format!("it has not answered for {} s", OPENING.as_secs()));
+            let opened = tokio::time::timeout(patience, self.open_source(copy)).await;
+            let silent =
+                || Err(format!("it has not answered for {}", units::duration(patience.as_secs_f64())));
             (index, copy, opened.unwrap_or_else(|_| silent()))
         });
         let mut sources = Vec::new();
@@ -256,7 +281,7 @@ impl Work {
     /// A copy in a folder must be there and the one that it was; others look after that themselves.
     async fn confirmed(&self, copy: &Copy) -> Result<(), String> {
         let Some(folder) = copy.config.place.folder() else { return Ok(()) };
-        let root = open_folder(folder).await?;
+        let root = self.open_folder(folder).await?;
         places::confirm_copy(self, &root, copy, false).await
     }
 
@@ -265,7 +290,7 @@ impl Work {
         let config = &copy.config;
         let place = match config.place.folder() {
             Some(folder) => {
-                let root = open_folder(folder).await?;
+                let root = self.open_folder(folder).await?;
                 places::confirm_copy(self, &root, copy, true).await?;
                 Sink::new(root).into()
             }
@@ -330,11 +355,9 @@ impl Work {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<(T, f64), Halt> {
-        let busy = self.shared.busy(self.lane());
-        let side_by_side = busy.fetch_add(1, Ordering::Relaxed) + 1;
+        let (_busy, side_by_side) = Busy::in_lane(&self.shared, self.lane());
         let started = std::time::Instant::now();
         let done = tokio::task::spawn_blocking(work).await;
-        busy.fetch_sub(1, Ordering::Relaxed);
         let seconds = started.elapsed().as_secs_f64() / side_by_side as f64;
         done.map(|done| (done, seconds)).map_err(Halt::panicked)
     }

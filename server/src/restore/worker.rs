@@ -27,6 +27,7 @@ use crate::restore::drivers::{self, Outcome, Planned};
 use crate::restore::help::{Tried, help};
 use crate::restore::lanes::{Lane, Slot, Slots};
 use crate::restore::moving::Told;
+use crate::restore::places;
 use crate::restore::report;
 use crate::restore::revival;
 use crate::restore::scratch;
@@ -228,12 +229,19 @@ impl Worker {
         let driven = {
             let driving = drivers::drive(&work);
             let watching = watch(&work, &cancel);
-            tokio::pin!(driving, watching);
-            tokio::select! {
-                driven = &mut driving => driven,
-                () = &mut watching => {
+            let silence = places::silence(&work);
+            tokio::pin!(driving, watching, silence);
+            let mut is_watched = true;
+            loop {
+                tokio::select! {
+                    driven = &mut driving => break driven,
                     // The driver ends at its next batch; what it has done by then is recorded.
-                    driving.await
+                    () = &mut watching, if is_watched => is_watched = false,
+                    // Its threads are left behind: they record nothing, and stop when they come back.
+                    why = &mut silence => {
+                        work.control.cancel();
+                        break Err(Halt::Stuck(why));
+                    }
                 }
             }
         };

@@ -148,13 +148,7 @@ async fn start_restores(
             files: files.into_iter().collect(),
             to_folder: None,
         };
-        let job = NewJob {
-            volume: volume.clone(),
-            request,
-            dry_run: false,
-            hold: false,
-            limits: Default::default(),
-        };
+        let job = NewJob::new(volume.clone(), request);
         let started = match jobs::start(core, &actor, job, Some(number)).await {
             Ok(report) => report.job.parse::<JobId>().map_err(|why| Error::Internal(why.to_string()))?,
             Err(Error::Conflict { message, .. } | Error::Invalid(message)) => {

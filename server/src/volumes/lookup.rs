@@ -56,12 +56,12 @@ pub async fn look_up(core: &Core, volume: &str, paths: &[FilePath]) -> Result<Ve
     };
     let asked: Vec<_> = paths.iter().map(|path| (path.clone(), known(path))).collect();
     // A mount point without its disk has lost nothing.
-    let is_place = move |root: &Root| match root.sight(MarkKind::Volume) {
-        Ok(sight) => doubt(identity.as_ref(), &sight, has_files)
-            .map_or(Ok(()), |doubt| Err(doubt.words(&root.path().display().to_string()))),
-        Err(fault) => Err(fault.to_string()),
+    let is_place = move |root: &Root| {
+        let sight = reach::look_at(root, MarkKind::Volume)?;
+        let doubt = doubt(identity.as_ref(), &sight, has_files);
+        doubt.map_or(Ok(()), |doubt| Err(doubt.words(&root.path().display().to_string())))
     };
-    let on_disk = look(&config.path, asked.clone(), is_place).await;
+    let on_disk = look(core, &config.path, asked.clone(), is_place).await;
     let facts = asked.into_iter().zip(on_disk).map(|((path, known), on_disk)| FileFacts {
         findings: found
             .iter()
@@ -77,21 +77,22 @@ pub async fn look_up(core: &Core, volume: &str, paths: &[FilePath]) -> Result<Ve
 }
 
 async fn look(
+    core: &Core,
     volume: &Path,
     asked: Vec<(FilePath, Option<CatalogueRow>)>,
     is_place: impl FnOnce(&Root) -> Result<(), String> + Send + 'static,
 ) -> Vec<OnDisk> {
     let count = asked.len();
     let path = volume.to_owned();
-    let looks = reach::ask(volume, move || {
+    let looks = reach::ask(volume, core.patience.page, move || {
         let root = Root::open(&path).map_err(|why| why.to_string())?;
         is_place(&root)?;
         Ok(asked.iter().map(|(path, known)| one(&root, path, known.as_ref())).collect())
     });
     match looks.await {
-        Some(Ok(looks)) => looks,
-        Some(Err(reason)) => vec![OnDisk::Unknown(reason); count],
-        None => vec![OnDisk::Unknown("the volume does not answer".to_owned()); count],
+        Ok(Ok(looks)) => looks,
+        Ok(Err(reason)) => vec![OnDisk::Unknown(reason); count],
+        Err(away) => vec![OnDisk::Unknown(away.to_string()); count],
     }
 }
 

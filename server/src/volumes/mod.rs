@@ -14,7 +14,7 @@ pub mod limits;
 pub mod lookup;
 mod port;
 pub mod rates_store;
-pub(crate) mod reach;
+pub mod reach;
 pub mod service;
 pub mod store;
 #[cfg(test)]

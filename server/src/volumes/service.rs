@@ -12,11 +12,11 @@ use salvor_domain::event::EventKind;
 use salvor_domain::finding::FindingCounts;
 use salvor_domain::identity::{Identity, Sight, doubt};
 use salvor_domain::path::FilePath;
-use salvor_domain::progress::Amount;
 use salvor_domain::volume::{FileState, GateFacts, Mode, ModeChange, ModeState};
 use salvor_engine::MarkKind;
 
 use super::catalogue::Figures;
+use super::reach::Away;
 use super::store::{CopyRow, VolumeRow};
 use super::{catalogue, findings, limits, reach, store};
 use crate::config::{CopyConfig, MAX_COPIES, VolumeConfig};
@@ -66,11 +66,8 @@ async fn is_registered(core: &Core) -> Result<bool> {
 }
 
 pub async fn volumes(core: &Core) -> Result<Vec<VolumeView>> {
-    let mut views = Vec::with_capacity(core.config.volumes.len());
-    for config in &core.config.volumes {
-        views.push(view(core, config).await?);
-    }
-    Ok(views)
+    // Side by side: one that hangs takes its full patience.
+    futures_util::future::try_join_all(core.config.volumes.iter().map(|config| view(core, config))).await
 }
 
 pub async fn volume(core: &Core, name: &str) -> Result<VolumeView> {
@@ -139,31 +136,21 @@ pub async fn set_mode(
     view(core, config).await
 }
 
-/// A person says that the disk of the volume, or (with `copy`) of a copy, is a new one: the next job takes the folder as it is.
-pub async fn disk_replaced(core: &Core, actor: &Actor, volume: &str, copy: Option<&str>) -> Result<()> {
-    require(actor, Permission::RunJobs)?;
-    configured(core, volume)?;
-    let mut tx = core.db.begin().await?;
-    let row = to_change(&mut tx, volume).await?;
-    let bit = match copy {
-        None => None,
-        Some(name) => {
-            let copies = store::copies(&mut tx, row.id).await?;
-            let copy = copies.iter().find(|copy| copy.name == name);
-            Some(
-                copy.ok_or_else(|| {
-                    Error::not_found(format!("The volume \"{volume}\" has no copy \"{name}\"."))
-                })?
-                .bit,
-            )
-        }
-    };
+/// A person says that the disk of the volume, or (with `copy`) of a copy, is a new one: the next job that may mark the folder takes
+/// it as it is. The caller holds the volume's row.
+pub async fn disk_replaced(
+    tx: &mut Tx,
+    now: DateTime<Utc>,
+    actor: &Actor,
+    volume: &VolumeRow,
+    copy: Option<&CopyRow>,
+) -> sqlx::Result<()> {
     let known = Identity { replaced: true, ..Identity::default() };
-    store::set_identity(&mut tx, row.id, bit, &known).await?;
-    let place = copy.map_or_else(|| volume.to_owned(), |copy| format!("the copy {copy} of {volume}"));
+    store::set_identity(tx, volume.id, copy.map(|copy| copy.bit), &known).await?;
+    let name = &volume.name;
+    let place = copy.map_or_else(|| name.clone(), |copy| format!("the copy {} of {name}", copy.name));
     let summary = format!("{} said that the disk of {place} is a new one", actor.name);
-    events::record(&mut tx, core.clock.now(), actor, EventKind::DiskReplaced, volume, &summary).await?;
-    Ok(tx.commit().await?)
+    events::record(tx, now, actor, EventKind::DiskReplaced, name, &summary).await
 }
 
 /// Sets a tombstone: the owner deleted this file, nothing ever brings it back. What was found about it is dismissed.
@@ -301,25 +288,17 @@ impl Known {
         })
     }
 
-    /// A folder that answers may be the mount point of a disk that is not mounted.
-    fn is_reached(&self, config: &CopyConfig, look: &Result<Option<Sight>, String>) -> bool {
-        let Ok(sight) = look else { return false };
+    fn copy(&self, core: &Core, config: &CopyConfig, look: Result<Option<Sight>, Away>) -> CopyView {
         let at = self.copies.iter().position(|row| row.name == config.name);
-        let (Some(sight), Some(at)) = (sight, at) else { return true };
-        let holds = self.figures.held.get(at).is_some_and(|held| held.files > 0);
-        doubt(self.identities.get(at).and_then(Option::as_ref), sight, holds).is_none()
-    }
-
-    fn copy(&self, core: &Core, config: &CopyConfig, unreachable: bool) -> CopyView {
-        let row = self.copies.iter().zip(&self.figures.held).find(|(row, _)| row.name == config.name);
-        let held = row.map_or_else(Amount::default, |(_, held)| *held);
-        let row = row.map(|(row, _)| row);
+        let row = at.and_then(|at| self.copies.get(at));
+        let held = at.and_then(|at| self.figures.held.get(at)).copied().unwrap_or_default();
+        let identity = at.and_then(|at| self.identities.get(at)).and_then(Option::as_ref);
         CopyView {
             name: config.name.clone(),
             kind: config.place.kind(),
             placement: config.placement,
             path: config.place.to_string(),
-            unreachable,
+            reach: reach_of(config.place.folder(), identity, look, held.files > 0),
             files: held.files,
             bytes: held.bytes,
             protected_at: row.and_then(|row| row.protected_at),
@@ -330,40 +309,49 @@ impl Known {
     }
 }
 
-/// Whether a copy answers; with it, what tells its folder from another, if it is one.
-async fn look_at(core: &Core, volume: &VolumeConfig, copy: &CopyConfig) -> Result<Option<Sight>, String> {
-    reach::copy(core, &volume.name, copy).await?;
-    match copy.place.folder() {
-        Some(folder) => Ok(reach::sight(folder, MarkKind::Copy).await),
-        None => Ok(None),
+/// What a look shows of a place. A folder that answers may be the mount point of a disk that is not mounted.
+fn reach_of(
+    folder: Option<&Path>,
+    known: Option<&Identity>,
+    look: Result<Option<Sight>, Away>,
+    has_files: bool,
+) -> Reach {
+    let seen = match look {
+        Ok(seen) => seen,
+        Err(Away::Silent(why)) => return Reach::NotKnownYet(why),
+        Err(Away::Gone(why)) => return Reach::Unreachable(why),
+    };
+    match folder.zip(seen.and_then(|sight| doubt(known, &sight, has_files))) {
+        Some((folder, doubt)) => Reach::Unreachable(doubt.words(&folder.display().to_string())),
+        None => Reach::Reached,
     }
 }
 
 async fn view(core: &Core, config: &VolumeConfig) -> Result<VolumeView> {
     // All at once: each may take its full patience.
-    let looks = config.copies.iter().map(|copy| look_at(core, config, copy));
+    let looks = config.copies.iter().map(|copy| reach::copy(core, &config.name, copy));
     let (known, primary, looks) = tokio::join!(
         Known::read(core, config),
-        reach::sight(&config.path, MarkKind::Volume),
+        reach::sight(&config.path, MarkKind::Volume, core.patience.page),
         futures_util::future::join_all(looks)
     );
     let known = known?;
-    let is_there =
-        |sight: &Sight| doubt(known.identity.as_ref(), sight, known.figures.all.files > 0).is_none();
     let gate = known.volume.mode.open_points(&gate_facts(&known.volume, &known.counts));
-    let copies = config.copies.iter().zip(&looks);
+    let copies = config.copies.iter().zip(looks).map(|(copy, look)| known.copy(core, copy, look)).collect();
+    let has_files = known.figures.all.files > 0;
+    let reach = reach_of(Some(&config.path), known.identity.as_ref(), primary.map(Some), has_files);
     Ok(VolumeView {
         name: config.name.clone(),
         gate,
         files: known.figures.all.files,
         bytes: known.figures.all.bytes,
         findings: known.counts,
-        copies: copies.map(|(copy, look)| known.copy(core, copy, !known.is_reached(copy, look))).collect(),
+        copies,
         protected_at: known.volume.protected_at,
         checked_at: known.volume.checked_at,
         fully_checked_at: known.volume.full_check_started_at,
         path: config.path.display().to_string(),
-        unreachable: !primary.is_some_and(|sight| is_there(&sight)),
+        reach,
         mode: known.volume.mode,
     })
 }

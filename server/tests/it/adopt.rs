@@ -21,7 +21,7 @@ use salvor_domain::volume::Mode;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::TestApp;
-use crate::support::jobs::{job, protect, restore, rot, run_on as run, tree};
+use crate::support::jobs::{job, protect, restore, rot, run_new_on, run_on as run, tree};
 
 #[path = "../../copies/testing/sshd.rs"]
 #[expect(dead_code, reason = "the crate of the copies uses the rest of it")]
@@ -31,6 +31,11 @@ use sshd::{Server, skipped, user};
 
 pub fn adopt(copy: &str) -> JobRequest {
     JobRequest::Protect { to: vec![], adopt: Some(copy.to_owned()) }
+}
+
+/// The empty folder is a new disk, and not one that is not mounted: somebody says so.
+pub async fn restored_to_a_new_disk(core: &Core) -> JobReport {
+    run_new_on(core, NewJob { replaced: true, ..job(restore()) }).await
 }
 
 async fn open_findings(core: &Core) -> BTreeMap<String, String> {
@@ -64,10 +69,6 @@ pub fn lose(app: &TestApp) {
         std::fs::remove_dir_all(app.path(name)).unwrap();
         std::fs::create_dir(app.path(name)).unwrap();
     }
-}
-
-pub async fn new_disk(core: &Core) {
-    volumes::disk_replaced(core, &Actor::salvor(), "uploads", None).await.unwrap();
 }
 
 pub fn noise(length: usize) -> Vec<u8> {
@@ -149,9 +150,7 @@ on_both_engines! {
         assert_eq!((report.exit_code(), report.files.done, report.files.failed), (1, 32, 0), "{report:#?}");
         assert_eq!((report.findings.missing, report.sources["local"].files), (32, 32), "{report:#?}");
         assert!(tree(&app.path("files")).is_empty(), "nothing is written");
-        // That the empty folder is a new disk, and not one that is not mounted, is for a person to say.
-        new_disk(&app.core).await;
-        let report = run(&app.core, restore()).await;
+        let report = restored_to_a_new_disk(&app.core).await;
         assert_eq!((report.exit_code(), report.files.done), (0, 32), "{report:#?}");
         assert_eq!(tree(&app.path("files")), before);
         // What is known is not read again.
@@ -257,8 +256,7 @@ on_both_engines! {
 
         let report = run(&core, adopt("vault")).await;
         assert_eq!((report.files.done, report.files.failed, report.findings.missing), (32, 0, 32), "{report:#?}");
-        new_disk(&core).await;
-        let report = run(&core, restore()).await;
+        let report = restored_to_a_new_disk(&core).await;
         assert_eq!((report.exit_code(), report.sources["vault"].files), (0, 32), "{report:#?}");
         assert_eq!(tree(&app.path("files")), before);
         // The other copy has the same bytes.
@@ -279,8 +277,7 @@ on_both_engines! {
             }
         }
         let core = Core { copies: Copies::default(), ..core };
-        new_disk(&core).await;
-        let report = run(&core, restore()).await;
+        let report = restored_to_a_new_disk(&core).await;
         assert_eq!((report.exit_code(), report.files.done), (0, 32), "{report:#?}");
         let far = report.sources.get("far").map_or(0, |amount| amount.files);
         assert!((1..32).contains(&far), "{report:#?}");
@@ -301,8 +298,7 @@ on_both_engines! {
         lose(app);
         let core = with_copies(app, &sftp(&server), &[]).await;
         assert_eq!(run(&core, adopt("far")).await.findings.missing, 32);
-        new_disk(&core).await;
-        let report = run(&core, restore()).await;
+        let report = restored_to_a_new_disk(&core).await;
         assert_eq!((report.exit_code(), report.sources["far"].files), (0, 32), "{report:#?}");
         assert_eq!(seconds(tree(&app.path("files"))), before);
         // A copy that goes away pauses the job, and loses nothing by it.

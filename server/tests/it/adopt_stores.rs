@@ -10,9 +10,9 @@ use salvor::volumes::service as volumes;
 use salvor_domain::account::Actor;
 use salvor_domain::job::JobReport;
 
-use crate::adopt::{adopt, copied, fill, lose, new_disk, noise, with_copies};
+use crate::adopt::{adopt, copied, fill, lose, noise, restored_to_a_new_disk, with_copies};
 use crate::support::TestApp;
-use crate::support::jobs::{job, protect, restore, rot, run_on as run, tree};
+use crate::support::jobs::{job, protect, rot, run_on as run, tree};
 use served::Served;
 
 #[path = "../../copies/testing/served.rs"]
@@ -97,8 +97,7 @@ on_both_engines! {
         let core = with_copies(app, &s3(&served), &S3_SECRETS).await;
         let report = run(&core, adopt("bucket")).await;
         assert_eq!(told(&report), (FILES, 0, FILES), "{report:#?}");
-        new_disk(&core).await;
-        let report = run(&core, restore()).await;
+        let report = restored_to_a_new_disk(&core).await;
         assert_eq!((report.exit_code(), report.sources["bucket"].files), (0, FILES), "{report:#?}");
         assert!(kept(&app.path("files"), true) == before, "bytes and times");
         let again = run(&core, adopt("bucket")).await;
@@ -135,8 +134,7 @@ on_both_engines! {
         let core = with_copies(app, &webdav(&served), &[("DAV", "hush")]).await;
         let report = run(&core, adopt("dav")).await;
         assert_eq!(told(&report), (FILES, 0, FILES), "{report:#?}");
-        new_disk(&core).await;
-        let report = run(&core, restore()).await;
+        let report = restored_to_a_new_disk(&core).await;
         assert_eq!((report.exit_code(), report.sources["dav"].files), (0, FILES), "{report:#?}");
         assert!(kept(&app.path("files"), false) == before);
         // What is new goes there as well.

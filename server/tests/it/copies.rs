@@ -93,7 +93,7 @@ on_both_engines! {
         assert_eq!((again.files.done, again.files.failed), (0, 0), "nothing is sent twice");
         let view = volumes::volume(&core, "uploads").await.unwrap();
         assert!(view.copies[0].path.starts_with("s3://backups/uploads at http://"), "{}", view.copies[0].path);
-        assert!(!view.copies[0].unreachable);
+        assert!(view.copies[0].reach.is_reached());
         assert_eq!((view.copies[0].files, view.copies[0].faults), (5, 0));
     }
 
@@ -124,7 +124,7 @@ on_both_engines! {
         assert_eq!((restored.files.done, restored.files.failed), (5, 0), "{restored:#?}");
         assert_eq!(restored.sources["local"].files, 5);
         let view = volumes::volume(&core, "uploads").await.unwrap();
-        assert!(view.copies[0].unreachable);
+        assert!(view.copies[0].reach.because().is_some(), "{view:#?}");
     }
 
     async fn a_bucket_that_keeps_other_bytes_than_it_was_given_is_no_holder(app: &TestApp) {

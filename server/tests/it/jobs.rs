@@ -255,7 +255,7 @@ on_both_engines! {
 
         std::fs::rename(app.path("files"), app.path("away")).unwrap();
         let Err(Error::Conflict { message, .. }) = start(job(check(false))).await else { panic!() };
-        assert!(message.contains("is not there"), "{message}");
+        assert!(message.contains("out of reach") && message.contains("does not exist"), "{message}");
     }
 
     async fn a_volume_that_went_away_is_not_a_volume_of_missing_files(app: &TestApp) {

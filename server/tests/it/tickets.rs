@@ -30,8 +30,7 @@ async fn protected(app: &TestApp) {
 }
 
 async fn run(core: &Core, request: JobRequest) {
-    let new =
-        NewJob { volume: "uploads".into(), request, dry_run: false, hold: false, limits: Default::default() };
+    let new = NewJob::new("uploads", request);
     let job = jobs::start(core, &Actor::salvor(), new, None).await.unwrap();
     work(core, &job.job).await;
 }

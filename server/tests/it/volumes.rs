@@ -97,6 +97,7 @@ on_both_engines! {
         std::fs::remove_dir_all(app.path("copies/local")).unwrap();
         let view = ok(app, &viewer, "/api/v1/volumes/uploads").await;
         assert_eq!(view["copies"][0]["unreachable"], true);
+        assert!(text(&view["copies"][0]["unreachable_because"]).contains("does not exist"), "{view}");
         assert_eq!(view["unreachable"], false);
         let unknown = app.get_as(&viewer, "/api/v1/volumes/nope").await.problem(404);
         assert!(text(&unknown["detail"]).contains("\"nope\""), "{unknown}");

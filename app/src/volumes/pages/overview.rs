@@ -6,6 +6,7 @@ use salvor_domain::readiness::Verdict;
 use salvor_domain::units;
 use salvor_domain::volume::Mode;
 
+use super::volume::reach;
 use crate::incidents::port::IncidentView;
 use crate::ports::Ports;
 use crate::problem::Problem;
@@ -74,14 +75,14 @@ fn overview(now: Overview) -> impl IntoView {
 /// The whole in one line: the worst thing there is.
 fn standing(now: &Overview) -> (Tone, String) {
     let lost: u64 = now.volumes.iter().map(|volume| volume.findings.losses()).sum();
-    let unreachable = now.volumes.iter().filter(|volume| volume.unreachable).count();
+    let unreachable = now.volumes.iter().filter(|volume| !volume.reach.is_reached()).count();
     let stopped = now.volumes.iter().filter(|volume| volume.mode.mode() != Mode::Normal).count();
     let unchecked = now.volumes.iter().filter(|volume| volume.checked_at.is_none()).count();
     let many = |count: usize, one: &str, more: &str| {
         units::counted(u64::try_from(count).unwrap_or(u64::MAX), one, more)
     };
     if unreachable > 0 {
-        (Tone::Bad, format!("{} unreachable", many(unreachable, "volume is", "volumes are")))
+        (Tone::Bad, format!("{} out of reach", many(unreachable, "volume is", "volumes are")))
     } else if lost > 0 {
         (Tone::Bad, format!("{} lost or damaged", units::counted(lost, "file is", "files are")))
     } else if stopped > 0 {
@@ -139,8 +140,6 @@ fn volume_row(volume: &VolumeView, ready: Option<Verdict>) -> impl IntoView + us
     let losses = volume.findings.losses();
     let reason = (volume.mode.mode() != Mode::Normal)
         .then(|| view! { <p class="reason">{volume.mode.reason().to_owned()}</p> });
-    let unreachable =
-        volume.unreachable.then(|| view! { <Badge tone=Tone::Bad word="Folder unreachable" /> });
     let first = first_step(volume).map(|step| view! { <p class="reason">{step}</p> });
     let class = if losses > 0 { "number bad-text" } else { "number" };
     view! {
@@ -151,8 +150,8 @@ fn volume_row(volume: &VolumeView, ready: Option<Verdict>) -> impl IntoView + us
             </th>
             <td data-label="Mode">
                 <Badge tone word />
-                {unreachable}
                 {reason}
+                {reach(&volume.reach)}
             </td>
             <td data-label="Lost or damaged" class=class>
                 {known_losses(volume)}
@@ -259,6 +258,7 @@ mod tests {
     use super::*;
     use crate::restore::port::JobView;
     use crate::ui::rendered;
+    use crate::volumes::port::Reach;
 
     fn sample() -> Overview {
         Overview {
@@ -276,8 +276,10 @@ mod tests {
         assert_eq!(standing(&now), (Tone::Bad, "15 files are lost or damaged".into()));
         now.volumes[0].findings = Default::default();
         assert_eq!(standing(&now).0, Tone::Warn, "read-only");
-        now.volumes[0].unreachable = true;
-        assert_eq!(standing(&now), (Tone::Bad, "1 volume is unreachable".into()));
+        now.volumes[0].reach = Reach::NotKnownYet("it has not answered for 2 s".into());
+        assert_eq!(standing(&now), (Tone::Bad, "1 volume is out of reach".into()));
+        let html = rendered(|| overview(now.clone()));
+        assert!(html.contains("Not known yet") && html.contains("it has not answered for 2 s"), "{html}");
         now.volumes.clear();
         assert_eq!(standing(&now).0, Tone::Plain);
     }

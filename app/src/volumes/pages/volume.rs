@@ -15,7 +15,7 @@ use crate::ui::address::DRAFT;
 use crate::ui::table::Column::{Number, Text};
 use crate::ui::time::WhenOr;
 use crate::ui::{Badge, Empty, Figure, Heading, Table, Tone, badge, loaded};
-use crate::volumes::port::{CopyView, FindingsFilter, FindingsPage, VolumeView};
+use crate::volumes::port::{CopyView, FindingsFilter, FindingsPage, Reach, VolumeView};
 
 /// The rest is on the page of all jobs.
 const JOBS_SHOWN: u32 = 10;
@@ -62,10 +62,14 @@ async fn load(
 fn volume(all: Everything) -> impl IntoView {
     let Everything { volume, findings, filter, jobs, draft, viewer } = all;
     let (tone, word) = badge::mode(volume.mode.mode());
-    let unreachable = volume.unreachable.then(|| {
+    let unreachable = volume.reach.because().map(|why| {
+        let words = match volume.reach {
+            Reach::NotKnownYet(_) => "Whether the volume can be reached is not known yet",
+            _ => "The volume cannot be reached, and nothing is known of the files in it",
+        };
         view! {
             <p class="alert" data-tone="bad">
-                {format!("The folder {} cannot be reached now. Nothing is known of the files in it.", volume.path)}
+                {format!("{words}: {why}")}
             </p>
         }
     });
@@ -142,12 +146,11 @@ fn copy_row(copy: &CopyView, files: u64) -> impl IntoView + use<> {
         Some(rate) => format!("{}/s", units::bytes(rate as u64)),
         None => "not measured yet".to_owned(),
     };
-    let unreachable = copy.unreachable.then(|| view! { <Badge tone=Tone::Bad word="Unreachable" /> });
     let faults = if copy.faults > 0 { "number bad-text" } else { "number" };
     view! {
         <tr>
             <th scope="row">
-                {copy.name.clone()} " " <code class="muted">{copy.path.clone()}</code> {unreachable}
+                {copy.name.clone()} " " <code class="muted">{copy.path.clone()}</code> {reach(&copy.reach)}
             </th>
             <td data-label="Placement">{copy.placement.as_str()} ", " {copy.kind.as_str()}</td>
             <td data-label="Holds" class="number">
@@ -169,6 +172,16 @@ fn copy_row(copy: &CopyView, files: u64) -> impl IntoView + use<> {
     }
 }
 
+/// Why a place cannot be reached; nothing where it is.
+pub fn reach(reach: &Reach) -> Option<impl IntoView + use<>> {
+    let (tone, word) = badge::reach(reach)?;
+    let why = reach.because().map(str::to_owned);
+    Some(view! {
+        <Badge tone word />
+        <p class="reason">{why}</p>
+    })
+}
+
 /// `300 files, 93 %`: how much of the catalogue a copy holds; 100 % is all of it, however little is missing.
 fn coverage(copy: &CopyView, files: u64) -> String {
     let held = units::counted(copy.files, "file", "files");
@@ -182,8 +195,12 @@ mod tests {
     use crate::ui::rendered;
 
     fn page(viewer: Option<Viewer>) -> String {
+        page_of(VolumeView::sample(), viewer)
+    }
+
+    fn page_of(view: VolumeView, viewer: Option<Viewer>) -> String {
         let all = Everything {
-            volume: VolumeView::sample(),
+            volume: view,
             findings: FindingsPage { findings: vec![], total: 0, next: None },
             filter: FindingsFilter::default(),
             jobs: vec![JobView::sample().report],
@@ -206,6 +223,25 @@ mod tests {
         ] {
             assert!(html.contains(needed), "{needed} in {html}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_reached_says_why_and_what_is_slow_is_not_known_yet() {
+        let mut view = VolumeView::sample();
+        view.reach = Reach::Unreachable("the folder /srv/uploads does not exist".into());
+        view.copies[0].reach = Reach::Unreachable("the folder /backup/local is empty".into());
+        view.copies[1].reach = Reach::NotKnownYet("it has not answered for 2 s".into());
+        let html = page_of(view, None);
+        for needed in [
+            "nothing is known of the files in it: the folder /srv/uploads does not exist",
+            "Unreachable",
+            "the folder /backup/local is empty",
+            "Not known yet",
+            "it has not answered for 2 s",
+        ] {
+            assert!(html.contains(needed), "{needed} in {html}");
+        }
+        assert!(!page(None).contains("Unreachable"));
     }
 
     #[test]

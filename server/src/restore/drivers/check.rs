@@ -49,7 +49,7 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
             })
             .await?;
         // A volume that went away is not a volume whose files are missing.
-        root.reachable().map_err(Halt::Stuck)?;
+        work.still_there(&root).await?;
         let done = outcomes.iter().take_while(|outcome| !matches!(outcome, CheckOutcome::NotStarted)).count();
         let next = batch.get(done).or(rest.first());
         record(work, &batch[..done], &outcomes[..done], next.map(|row| &row.path)).await?;

@@ -24,7 +24,7 @@ use crate::restore::planner::{Merge, Pair, Scope};
 use crate::restore::store::figures::SourceFigures;
 use crate::restore::store::segments::{self, Item};
 use crate::restore::store::{Job, figures};
-use crate::restore::work::{Copy, Halt, Work, open_folder};
+use crate::restore::work::{Copy, Halt, Work};
 use crate::volumes::catalogue::{self, CatalogueRow};
 use crate::volumes::findings::{self, NewFinding};
 use crate::volumes::store as volumes;
@@ -63,7 +63,7 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
     for copy in copies.iter().filter(|_| !work.job.dry_run) {
         // A copy that is out of reach is the work's to say.
         if let Some(folder) = copy.config.place.folder()
-            && let Ok(folder) = open_folder(folder).await
+            && let Ok(folder) = work.open_folder(folder).await
         {
             work.sweep(folder);
         }

@@ -23,7 +23,7 @@ use crate::restore::rates;
 use crate::restore::store::figures::SourceFigures;
 use crate::restore::store::segments::{self, Item, ItemState};
 use crate::restore::store::{Job, figures, moving, orphans};
-use crate::restore::work::{Copy, Halt, Work, open_folder};
+use crate::restore::work::{Copy, Halt, Work};
 use crate::volumes::catalogue::{self, CatalogueRow};
 use crate::volumes::findings::{self, NewFinding};
 use crate::volumes::store as volumes;
@@ -69,7 +69,7 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
         return Err(Halt::Pause("the volume is offline (failover); resume when it is back".into()));
     }
     let root = match asked.folder {
-        Some(folder) => open_folder(folder).await,
+        Some(folder) => work.open_folder(folder).await,
         None => work.volume_root().await,
     };
     let root = root.map_err(Halt::Stuck)?;

@@ -22,7 +22,7 @@ use crate::restore::planner::{Merge, Pair, Scope};
 use crate::restore::rates::{self, Few, PlannedPart};
 use crate::restore::store::figures;
 use crate::restore::store::segments::{self, Item, ItemState, NewSegment, SegmentKind};
-use crate::restore::work::{Copy, Halt, Work, open_folder};
+use crate::restore::work::{Copy, Halt, Work};
 use crate::volumes::catalogue::Outline;
 use crate::volumes::findings::{self, NewFinding};
 use crate::volumes::rates_store;
@@ -38,7 +38,7 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
         return Err(Halt::Fail("its request is not a restore".into()));
     };
     let root = match asked.folder {
-        Some(folder) => open_folder(folder).await.map_err(Halt::Stuck)?,
+        Some(folder) => work.open_folder(folder).await.map_err(Halt::Stuck)?,
         None => work.volume_root().await.map_err(Halt::Stuck)?,
     };
     let (sources, away) = work.open_sources(|copy| asked.wants(copy)).await;

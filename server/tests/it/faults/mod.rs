@@ -5,6 +5,7 @@
 
 mod database;
 mod disk;
+mod hung;
 mod places;
 mod program;
 mod target;

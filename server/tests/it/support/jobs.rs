@@ -31,7 +31,7 @@ pub fn restore() -> JobRequest {
 }
 
 pub fn job(request: JobRequest) -> NewJob {
-    NewJob { volume: "uploads".into(), request, dry_run: false, hold: false, limits: Default::default() }
+    NewJob::new("uploads", request)
 }
 
 pub async fn start(app: &TestApp, new: NewJob) -> JobId {
@@ -58,7 +58,11 @@ pub async fn run(app: &TestApp, request: JobRequest) -> JobReport {
 
 /// As [`run`], by another process than the test's own.
 pub async fn run_on(core: &Core, request: JobRequest) -> JobReport {
-    let started = service::start(core, &Actor::salvor(), job(request), None).await.unwrap();
+    run_new_on(core, job(request)).await
+}
+
+pub async fn run_new_on(core: &Core, new: NewJob) -> JobReport {
+    let started = service::start(core, &Actor::salvor(), new, None).await.unwrap();
     ended_on(core, started.job.parse().unwrap()).await
 }
 

@@ -7,11 +7,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use salvor_domain::path::{FilePath, shown};
 use salvor_engine::{Kind, LostFolder, Root};
 
 use crate::config::VolumeConfig;
+use crate::restore::work::Work;
+use crate::volumes::reach::{self, Away};
 
 /// What a file system's own check calls the folder for files whose name is lost.
 const LOST_AND_FOUND: &str = "lost+found";
@@ -30,17 +34,18 @@ pub fn numbers(from: &[String]) -> Vec<usize> {
 }
 
 /// Opens a folder by its number; `None` when there is no such folder, which for `lost+found` is nothing to speak of.
-pub fn open(
-    config: &VolumeConfig,
+pub async fn open(
+    work: &Work,
     root: &Arc<Root>,
     from: &[String],
     number: usize,
 ) -> Result<Option<LostFolder>, String> {
+    let (config, patience) = (&work.place.config, work.core.patience.job);
     let at = match number {
         OF_THE_VOLUME => FilePath::new(LOST_AND_FOUND).ok().map(Place::InVolume),
-        OF_THE_FILE_SYSTEM => mount_root(&config.path).map(Place::LostAndFound),
+        OF_THE_FILE_SYSTEM => mount_root(&config.path, patience).await?.map(Place::LostAndFound),
         given => match given.checked_sub(FIRST_GIVEN).and_then(|index| from.get(index)) {
-            Some(folder) => Some(find(config, folder)?),
+            Some(folder) => Some(find(config, folder, patience).await?),
             None => None,
         },
     };
@@ -53,30 +58,29 @@ pub fn open(
             folder: Some(folder),
         },
         Some(Place::LostAndFound(mount)) => LostFolder {
-            root: Arc::new(Root::open(&mount).map_err(|why| why.to_string())?),
+            root: work.open_folder(&mount).await?,
             folder: FilePath::new(LOST_AND_FOUND).ok(),
             movable: true,
             is_lost_and_found: true,
         },
-        Some(Place::Outside(folder)) => {
-            let found = Arc::new(Root::open(&folder).map_err(|why| why.to_string())?);
-            LostFolder {
-                movable: device(&folder).is_some() && device(&folder) == device(&config.path),
-                is_lost_and_found: folder.file_name().is_some_and(|name| name == LOST_AND_FOUND),
-                root: found,
-                folder: None,
-            }
-        }
-    };
-    // A link of that name is not what the file system's check made; it would not be followed either.
-    let is_there = match &lost.folder {
-        Some(folder) => match lost.root.stat(folder) {
-            Ok(stat) => stat.is_some_and(|stat| stat.kind == Kind::Folder),
-            Err(fault) => return Err(format!("{} cannot be looked at: {fault}", shown_folder(&lost))),
+        Some(Place::Outside(folder)) => LostFolder {
+            root: work.open_folder(&folder).await?,
+            movable: are_on_one_device(&folder, &config.path, patience).await?,
+            is_lost_and_found: folder.file_name().is_some_and(|name| name == LOST_AND_FOUND),
+            folder: None,
         },
-        None => true,
     };
-    Ok(is_there.then_some(lost))
+    let root = lost.root.clone();
+    work.ask_folder(&root, move |_| Ok(is_there(&lost)?.then_some(lost))).await
+}
+
+/// A link of that name is not what the file system's check made; it would not be followed either.
+fn is_there(lost: &LostFolder) -> Result<bool, String> {
+    let Some(folder) = &lost.folder else { return Ok(true) };
+    match lost.root.stat(folder) {
+        Ok(stat) => Ok(stat.is_some_and(|stat| stat.kind == Kind::Folder)),
+        Err(fault) => Err(format!("{} cannot be looked at: {fault}", shown_folder(lost))),
+    }
 }
 
 /// Where a folder is, for people.
@@ -106,32 +110,28 @@ enum Place {
     Outside(PathBuf),
 }
 
-/// Whether a folder may be given: the error says what is wrong with it. Touches the disk.
-pub fn check(config: &VolumeConfig, from: &str) -> Result<(), String> {
-    find(config, from).map(drop)
+/// Whether a folder may be given: the error says what is wrong with it.
+pub async fn check(config: &VolumeConfig, from: &str, patience: Duration) -> Result<(), String> {
+    find(config, from, patience).await.map(drop)
 }
 
 /// A folder that was given: absolute, or relative to the volume.
-fn find(config: &VolumeConfig, from: &str) -> Result<Place, String> {
-    let real = config
-        .path
-        .join(from)
-        .canonicalize()
-        .map_err(|_| format!("the folder {from} does not exist; name one with nameless files in it"))?;
-    if !real.is_dir() {
-        return Err(format!("{from} is not a folder"));
-    }
-    let real_of = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let volume = real_of(&config.path);
+async fn find(config: &VolumeConfig, from: &str, patience: Duration) -> Result<Place, String> {
+    let real = reach::real(&config.path.join(from), patience).await.map_err(|away| match away {
+        Away::Gone(why) => format!("{why}; name one with nameless files in it"),
+        Away::Silent(why) => why,
+    })?;
+    let copies = config.copies.iter().filter_map(|copy| Some((&copy.name, copy.place.folder()?)));
+    let copies =
+        copies.map(|(name, folder)| async move { (name, reach::real_or_named(folder, patience).await) });
+    let (volume, copies) = tokio::join!(reach::real_or_named(&config.path, patience), join_all(copies));
     if volume.starts_with(&real) {
         return Err(format!("the folder {from} holds the volume itself; name one with nameless files only"));
     }
-    for copy in &config.copies {
-        let Some(held) = copy.place.folder().map(real_of) else { continue };
+    for (name, held) in copies {
         if real.starts_with(&held) || held.starts_with(&real) {
             return Err(format!(
-                "the folder {from} belongs to the copy \"{}\", from which nothing may be moved; restore from it instead",
-                copy.name
+                "the folder {from} belongs to the copy \"{name}\", from which nothing may be moved; restore from it instead"
             ));
         }
     }
@@ -144,14 +144,24 @@ fn find(config: &VolumeConfig, from: &str) -> Result<Place, String> {
 }
 
 /// The folder at the top of the volume's file system, if that is not the volume itself.
-fn mount_root(volume: &Path) -> Option<PathBuf> {
-    let volume = volume.canonicalize().ok()?;
-    let on = device(&volume)?;
-    let mut top = volume.as_path();
-    while let Some(parent) = top.parent().filter(|parent| device(parent) == Some(on)) {
-        top = parent;
-    }
-    (top != volume).then(|| top.to_owned())
+async fn mount_root(volume: &Path, patience: Duration) -> Result<Option<PathBuf>, String> {
+    let named = volume.to_owned();
+    let find = move || {
+        let volume = named.canonicalize().ok()?;
+        let on = device(&volume)?;
+        let mut top = volume.as_path();
+        while let Some(parent) = top.parent().filter(|parent| device(parent) == Some(on)) {
+            top = parent;
+        }
+        (top != volume).then(|| top.to_owned())
+    };
+    reach::ask(volume, patience, find).await.map_err(|away| away.to_string())
+}
+
+async fn are_on_one_device(folder: &Path, volume: &Path, patience: Duration) -> Result<bool, String> {
+    let (one, other) = (folder.to_owned(), volume.to_owned());
+    let compare = move || device(&one).is_some_and(|on| device(&other) == Some(on));
+    reach::ask(folder, patience, compare).await.map_err(|away| away.to_string())
 }
 
 fn device(folder: &Path) -> Option<u64> {

@@ -55,11 +55,11 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
         matched.matches.into_iter().for_each(|found| planning.claims.add(found));
         planning.newer.extend(matched.newer.into_iter().map(newer));
         if planning.claims.is_full() || planning.newer.len() >= PAGE as usize {
-            root.reachable().map_err(Halt::Stuck)?;
+            work.still_there(&root).await?;
             planning.record(work, false).await?;
         }
     }
-    root.reachable().map_err(Halt::Stuck)?;
+    work.still_there(&root).await?;
     planning.record(work, true).await?;
     planning.list(work, &mut nameless).await?;
     Ok(planning.planned(&nameless))

@@ -34,7 +34,7 @@ pub async fn go(work: &Work, volume: &Sink) -> Result<(), Halt> {
     if waiting.is_empty() {
         return Ok(());
     }
-    let moves = Moves { work, volume, folders: open(work, volume, &waiting).await? };
+    let moves = Moves { work, volume, folders: open(work, volume, &waiting).await };
     for batch in waiting.chunks(BATCH) {
         moves.batch(batch).await?;
     }
@@ -44,20 +44,21 @@ pub async fn go(work: &Work, volume: &Sink) -> Result<(), Halt> {
 type Folders = Vec<(usize, LostFolder)>;
 
 /// The folders that the orphans lie in, with their numbers; those that cannot be opened now are left out.
-async fn open(work: &Work, volume: &Sink, waiting: &[(Item, OrphanFor)]) -> Result<Folders, Halt> {
+async fn open(work: &Work, volume: &Sink, waiting: &[(Item, OrphanFor)]) -> Folders {
     let mut numbers: Vec<usize> = waiting.iter().map(|(_, orphan)| orphan.taken.folder).collect();
     numbers.sort_unstable();
     numbers.dedup();
     let from = match &work.job.request {
-        JobRequest::Reunite { from } => from.clone(),
-        _ => Vec::new(),
+        JobRequest::Reunite { from } => from.as_slice(),
+        _ => &[],
     };
-    let (config, root) = (work.place.config.clone(), volume.root().clone());
-    let opened = tokio::task::spawn_blocking(move || {
-        let open = |number| Some((number, folders::open(&config, &root, &from, number).ok()??));
-        numbers.into_iter().filter_map(open).collect()
-    });
-    opened.await.map_err(Halt::panicked)
+    let mut opened = Vec::with_capacity(numbers.len());
+    for number in numbers {
+        if let Ok(Some(folder)) = folders::open(work, volume.root(), from, number).await {
+            opened.push((number, folder));
+        }
+    }
+    opened
 }
 
 struct Moves<'a> {

@@ -82,15 +82,10 @@ pub struct Told {
 impl Nameless {
     /// Looks into the folders; see [`folders::numbers`] for `from`.
     pub async fn find(work: &Work, volume: &Arc<Root>, from: &[String]) -> Result<Self, Halt> {
-        let (config, root, given) = (work.place.config.clone(), volume.clone(), from.to_vec());
-        let opened = tokio::task::spawn_blocking(move || {
-            let open = |number| (number, folders::open(&config, &root, &given, number));
-            folders::numbers(&given).into_iter().map(open).collect::<Vec<_>>()
-        });
         let mut found = Vec::new();
         let mut unreadable = Vec::new();
-        for (number, opened) in opened.await.map_err(Halt::panicked)? {
-            match opened {
+        for number in folders::numbers(from) {
+            match folders::open(work, volume, from, number).await {
                 Ok(Some(folder)) => found.push((number, folder)),
                 Ok(None) => {}
                 Err(reason) => unreadable.push((b"lost+found".to_vec(), reason)),
