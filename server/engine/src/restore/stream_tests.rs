@@ -4,11 +4,11 @@ use std::io::Read;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::tests::{copy, item, options};
 use super::*;
-use crate::fault::SourceFault;
+use crate::fault::{SourceFault, WriteFaultKind};
 use crate::hash::SMALL;
 use crate::source::{Holding, Opened, SourceStat};
 use crate::testing::{Mount, Tree, noise, path};
@@ -63,6 +63,40 @@ fn a_group_comes_after_its_barrier_while_the_work_goes_on() {
     });
     assert_eq!(end, RestoreEnd { complete: true, fatal: None });
     assert!(seen.iter().all(|&times| times == 1) && calls >= 2, "{calls}");
+}
+
+#[test]
+fn a_group_does_not_wait_for_a_slow_file_that_comes_after_it() {
+    let volume = Tree::new();
+    let content = noise(1, 100);
+    let items = ["b", "a"].map(|at| item(at, &content, &[0])).to_vec();
+    let door = Arc::new(Door::default());
+    let slow = Arc::clone(&door);
+    // This copy likes to be read from the last name to the first.
+    let source = odd(&content, 1..=1, move |path: &FilePath, _, content: &[u8]| {
+        if path.as_bytes() == b"a" {
+            assert!(slow.passed_within(Duration::from_secs(20)), "the group of b never came");
+        }
+        Box::new(std::io::Cursor::new(content.to_vec())) as Box<dyn Read + Send>
+    });
+    let (options, control, progress) = (options(), Control::new(), Progress::new());
+    let sources = [handle(Arc::new(source))];
+    let end = restore_stream(&volume.sink(), &sources, items, &options, &control, &progress, |_| door.open());
+    assert_eq!(end, RestoreEnd { complete: true, fatal: None });
+}
+
+#[test]
+fn what_went_to_a_volume_that_was_unmounted_meanwhile_is_not_handed_out() {
+    let Some(mount) = Mount::tmpfs("size=4m") else { return };
+    let (sink, content) = (mount.sink(), noise(1, 100));
+    let mount = Mutex::new(mount);
+    let source = odd(&content, 1..=1, move |_: &FilePath, _, content: &[u8]| {
+        mount.lock().unwrap().unmount_lazily();
+        Box::new(std::io::Cursor::new(content.to_vec())) as Box<dyn Read + Send>
+    });
+    let (end, groups) = stream(&sink, &[handle(Arc::new(source))], vec![item("a", &content, &[0])]);
+    assert_eq!(end.fatal.map(|fault| fault.kind), Some(WriteFaultKind::Gone));
+    assert!(groups.iter().flatten().all(|(_, outcome)| !is_restored(outcome)), "{groups:?}");
 }
 
 #[test]
@@ -145,6 +179,9 @@ impl Door {
     fn pass(&self) {
         drop(self.1.wait_while(self.0.lock().unwrap(), |open| !*open).unwrap());
     }
+    fn passed_within(&self, patience: Duration) -> bool {
+        *self.1.wait_timeout_while(self.0.lock().unwrap(), patience, |open| !*open).unwrap().0
+    }
 }
 
 #[test]
@@ -160,7 +197,7 @@ fn a_copy_that_hangs_holds_up_only_its_own_readers() {
     let waits = Arc::clone(&door);
     let hanging = Arc::new(Odd {
         patience: Duration::from_millis(100),
-        ..odd(&content, 1..=4, move |_: &FilePath, _, content: &[u8]| {
+        ..odd(&content, 1..=1, move |_: &FilePath, _, content: &[u8]| {
             waits.pass();
             Box::new(std::io::Cursor::new(content.to_vec())) as Box<dyn Read + Send>
         })
@@ -177,6 +214,11 @@ fn a_copy_that_hangs_holds_up_only_its_own_readers() {
     assert_eq!(outcomes[300].1.copy_faults, [why]);
     let RestoreResult::Failed { reason } = &outcomes[301].1.result else { panic!("{outcomes:?}") };
     assert_eq!(reason, "no copy could give it (odd: it has not answered for 0.1 s)");
+    // The one who may read it hangs: nobody else waits for it, in this restore or another.
+    let asked = Instant::now();
+    let refused = sources[1].gate.enter(&Control::new(), Duration::from_secs(60)).err();
+    assert_eq!(refused, Some(gate::Refusal::Hung));
+    assert!(asked.elapsed() < Duration::from_secs(30));
     // Whoever comes back late changes nothing.
     std::fs::remove_file(volume.at("hangs/with another copy")).unwrap();
     door.open();

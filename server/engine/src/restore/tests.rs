@@ -82,8 +82,10 @@ fn a_good_file_is_left_alone_even_with_another_time() {
     volume.write("a", b"good");
     volume.set_mtime("a", THEN + 5);
     backup.write("a", b"good");
-    assert_eq!(one(&volume.sink(), &[&backup], item("a", b"good", &[0])).result, RestoreResult::InPlace);
+    let sink = volume.sink();
+    assert_eq!(one(&sink, &[&backup], item("a", b"good", &[0])).result, RestoreResult::InPlace);
     assert_eq!(volume.mtime("a"), THEN + 5);
+    assert_eq!(sink.barriers(), 1, "whoever put it there may have died before theirs");
 }
 
 #[test]

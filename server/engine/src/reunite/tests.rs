@@ -79,8 +79,10 @@ fn a_nameless_file_gets_its_place_time_and_mode_without_a_copy() {
     assert_eq!((facts.ino(), facts.mode() & 0o7777), (inode, 0o640));
     assert_eq!(tree.mtime("anna/new/a.jpg"), THEN);
     assert!(tree.at("lost+found").is_dir(), "lost+found itself stays");
-    // Somebody was killed before recording it: the next one finds it in place.
+    // Somebody was killed before recording it, and perhaps before it was durable: the next one finds it in place.
+    let before = sink.barriers();
     assert_eq!(run(&sink, &lost, &items), [ReuniteResult::InPlace]);
+    assert_eq!(sink.barriers(), before + 1);
     let standings: Vec<_> = found.iter().map(|orphan| orphan.standing).collect();
     assert_eq!(standings, [Standing::Taken(path("anna/new/a.jpg"))]);
 }
