@@ -72,6 +72,11 @@ pub(crate) struct Pace<'a, 'l> {
 }
 
 impl Pace<'_, '_> {
+    /// Whether [`Pace::moved`] may have to wait.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.limits.iter().any(|limit| limit.is_limited())
+    }
+
     /// Accounts for bytes that have just moved; waits as long as the limits say.
     pub(crate) fn moved(&mut self, bytes: usize) -> Result<(), ReadFault> {
         self.tally.add(bytes as u64);

@@ -88,6 +88,12 @@ impl RateLimit {
         self.buckets.share.store(thousandths, Ordering::Relaxed);
     }
 
+    /// Whether bytes may have to wait.
+    pub(crate) fn is_limited(&self) -> bool {
+        let Buckets { bytes, share, .. } = &*self.buckets;
+        bytes.limited.load(Ordering::Relaxed) || share.load(Ordering::Relaxed) < WHOLE
+    }
+
     /// A handle for what is urgent: the same limit, without waiting behind whoever came before.
     #[must_use]
     pub fn urgent(&self) -> Self {

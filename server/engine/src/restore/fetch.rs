@@ -49,7 +49,7 @@ impl<'a> Task<'a> {
                 Err(FetchFault::End(end)) => return Err(end),
                 Err(FetchFault::Copy(kind, reason)) => {
                     if kind == CopyFaultKind::Gone {
-                        self.stream.set_gone(source, "the whole copy is out of reach");
+                        self.stream.set_gone(source, &reason);
                     }
                     let faults = &mut self.outcome.copy_faults;
                     if faults.iter().all(|fault| fault.source != source) {
@@ -60,7 +60,12 @@ impl<'a> Task<'a> {
         }
         let name = |source: usize| self.stream.sources.get(source).map_or("?", |handle| handle.source.name());
         let faults = self.outcome.copy_faults.iter();
-        let told: Vec<_> = faults.map(|fault| format!("{}: {}", name(fault.source), fault.reason)).collect();
+        let told: Vec<_> = faults
+            .map(|fault| match fault.kind {
+                CopyFaultKind::Gone => format!("{} is out of reach: {}", name(fault.source), fault.reason),
+                _ => format!("{}: {}", name(fault.source), fault.reason),
+            })
+            .collect();
         Err(End::Result(RestoreResult::Failed {
             reason: format!("no copy could give it ({})", told.join("; ")),
         }))
@@ -144,7 +149,7 @@ impl<'a> Task<'a> {
                 return Err(wrong_size(draft.written() + read as u64, item.size));
             }
             draft.write(&buffer.all()[..read])?;
-            pace.moved(read)?;
+            feed.keep_pace(pace, read)?;
         }
         drop(feed);
         if draft.written() != item.size {
@@ -157,7 +162,7 @@ impl<'a> Task<'a> {
     }
 }
 
-/// One file's bytes as its copy gives them, in one go for whoever reads them. Holds its place at the copy's gate.
+/// One file's bytes as its copy gives them, in one go for whoever reads them. Holds its place at the copy's gate while it reads.
 struct Feed<'a> {
     stream: &'a Stream,
     hand: &'a Hand,
@@ -181,14 +186,7 @@ impl<'a> Feed<'a> {
         source: usize,
         item: &'a RestoreItem,
     ) -> Result<(Self, Opened), FetchFault> {
-        let patience = handle.source.patience();
-        let mut permit = handle.gate.enter(&stream.control, patience).map_err(|refusal| match refusal {
-            Refusal::Stopped => FetchFault::from(ReadFault::Stopped(Stopped)),
-            Refusal::Hung => FetchFault::Copy(
-                CopyFaultKind::Gone,
-                format!("none of its readers has had an answer for {} s", patience.as_secs_f64()),
-            ),
-        })?;
+        let mut permit = enter(stream, handle)?;
         let opened = match hand.reading(source, || handle.source.open(&item.path)) {
             Ok(opened) => opened,
             Err(given_up) => {
@@ -242,26 +240,62 @@ impl<'a> Feed<'a> {
         }
     }
 
+    /// Accounts for bytes that have just moved. While the limits say wait, another may read in this one's place: a job that is
+    /// held back holds up nobody else at the copy.
+    fn keep_pace(&mut self, pace: &mut Pace<'_, '_>, bytes: usize) -> Result<(), FetchFault> {
+        if !pace.is_limited() {
+            return Ok(pace.moved(bytes)?);
+        }
+        if let Some(_resting) = self.permit.rest() {
+            return Ok(pace.moved(bytes)?);
+        }
+        // Too many rest already, each with its open file: this one comes back for what is left of it.
+        self.reader = Box::new(std::io::empty());
+        self.permit.leave();
+        pace.moved(bytes)?;
+        if self.knows_its_end && self.at >= self.item.size {
+            return Ok(());
+        }
+        self.permit = enter(self.stream, self.handle)?;
+        match self.open_again()? {
+            Ok(()) => Ok(()),
+            Err(fault) => self.try_again(fault),
+        }
+    }
+
     /// Opens the copy again where the read broke off; the fault once that was tried often enough.
     fn go_on_after(&mut self, error: &std::io::Error) -> Result<(), FetchFault> {
-        let mut fault = self.ask(|feed| broken(feed.handle, error))?;
-        self.handle.gate.failed();
+        let fault = self.ask(|feed| broken(feed.handle, error))?;
         if Errno::from_io_error(error).is_some_and(super::is_damage) {
+            self.handle.gate.failed();
             return Err(fault);
         }
+        self.try_again(fault)
+    }
+
+    fn try_again(&mut self, mut fault: FetchFault) -> Result<(), FetchFault> {
+        self.handle.gate.failed();
         while self.broke < RESUMES && !matches!(fault, FetchFault::Copy(CopyFaultKind::Gone, _)) {
             self.stream.control.sleep(PAUSE * 2_u32.pow(self.broke)).map_err(ReadFault::from)?;
             self.broke += 1;
-            let (path, at) = (&self.item.path, self.at);
-            match self.ask(|feed| feed.handle.source.open_at(path, at))? {
-                Ok(opened) => {
-                    self.reader = opened.reader;
-                    return Ok(());
-                }
-                Err(again) => fault = again.into(),
+            match self.open_again()? {
+                Ok(()) => return Ok(()),
+                Err(again) => fault = again,
             }
         }
         Err(fault)
+    }
+
+    /// Opens the copy at where it is; the inner fault is the copy's.
+    fn open_again(&mut self) -> Result<Result<(), FetchFault>, FetchFault> {
+        let (path, at) = (&self.item.path, self.at);
+        Ok(match self.ask(|feed| feed.handle.source.open_at(path, at))? {
+            Ok(opened) => {
+                self.reader = opened.reader;
+                Ok(())
+            }
+            Err(fault) => Err(fault.into()),
+        })
     }
 
     /// Does what may hang, where the committer can see that it does.
@@ -274,14 +308,24 @@ impl<'a> Feed<'a> {
     }
 }
 
+fn enter(stream: &Stream, handle: &SourceHandle) -> Result<Permit, FetchFault> {
+    let patience = handle.source.patience();
+    handle.gate.enter(&stream.control, patience).map_err(|refusal| match refusal {
+        Refusal::Stopped => FetchFault::from(ReadFault::Stopped(Stopped)),
+        Refusal::Hung => FetchFault::Copy(
+            CopyFaultKind::Gone,
+            format!("none of its readers has had an answer for {} s", patience.as_secs_f64()),
+        ),
+    })
+}
+
 impl From<SourceFault> for FetchFault {
     fn from(fault: SourceFault) -> Self {
-        let kind = match fault {
-            SourceFault::NotFound => CopyFaultKind::Missing,
-            SourceFault::Gone(_) => CopyFaultKind::Gone,
-            SourceFault::Io(_) => CopyFaultKind::Io,
-        };
-        Self::Copy(kind, fault.to_string())
+        match fault {
+            SourceFault::NotFound => Self::Copy(CopyFaultKind::Missing, fault.to_string()),
+            SourceFault::Gone(why) => Self::Copy(CopyFaultKind::Gone, why),
+            SourceFault::Io(_) => Self::Copy(CopyFaultKind::Io, fault.to_string()),
+        }
     }
 }
 

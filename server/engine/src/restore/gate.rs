@@ -3,7 +3,8 @@
 //! One gate for each copy, shared by everyone in this process who reads it, so that two segments of a job together ask no
 //! more of a copy than it bears. Its width follows what is measured: one more reader while files or bytes a second grow,
 //! one fewer where that costs nothing, and a good part fewer when reads fail. Readers that hang are counted apart: they
-//! narrow the gate for nobody until there are as many of them as the copy bears at most.
+//! narrow the gate for nobody until there are as many of them as the copy bears at most. So are readers that rest because a
+//! limit holds them back, with their files open: up to half as many as the copy bears.
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,6 +36,8 @@ struct State {
     inside: usize,
     /// Of those inside: readers that nobody waits for any more.
     hung: usize,
+    /// Of those inside: readers that wait for a limit.
+    resting: usize,
     /// Those outside. A call of the kernel for each file is saved while there are none.
     waiting: usize,
     climb: Climb,
@@ -70,8 +73,15 @@ impl From<Stopped> for Refusal {
 impl Gate {
     /// For a copy that is asked by so many at least and at most.
     pub fn new(bears: RangeInclusive<usize>) -> Self {
-        let state =
-            State { inside: 0, hung: 0, waiting: 0, climb: Climb::new(bears), window: None, files: 0 };
+        let state = State {
+            inside: 0,
+            hung: 0,
+            resting: 0,
+            waiting: 0,
+            climb: Climb::new(bears),
+            window: None,
+            files: 0,
+        };
         Self(Arc::new(Inner { state: Mutex::new(state), freed: Condvar::new(), bytes: AtomicU64::new(0) }))
     }
 
@@ -85,13 +95,13 @@ impl Gate {
         let mut state = self.lock();
         let mut heard = (Instant::now(), state.files, self.bytes());
         loop {
-            let taken = state.inside - state.hung;
+            let taken = state.taken();
             let State { climb, .. } = &*state;
             if taken < climb.width && state.inside < climb.most {
                 let last = taken + 1 == climb.width;
                 state.inside += 1;
                 state.press(last);
-                return Ok(Permit { gate: self.clone(), hung: false });
+                return Ok(Permit { gate: self.clone(), hung: false, left: false });
             }
             control.check()?;
             if state.hung >= state.climb.most || heard.0.elapsed() >= patience {
@@ -133,6 +143,15 @@ impl Gate {
         self.0.freed.notify_one();
     }
 
+    /// A place is free.
+    fn let_in(&self, state: MutexGuard<'_, State>) {
+        let is_awaited = state.waiting > 0;
+        drop(state);
+        if is_awaited {
+            self.0.freed.notify_one();
+        }
+    }
+
     fn bytes(&self) -> u64 {
         self.0.bytes.load(Ordering::Relaxed)
     }
@@ -143,6 +162,11 @@ impl Gate {
 }
 
 impl State {
+    /// Places that are read from.
+    fn taken(&self) -> usize {
+        self.inside - self.hung - self.resting
+    }
+
     fn press(&mut self, pressed: bool) {
         if let Some(window) = &mut self.window {
             window.pressed |= pressed;
@@ -162,7 +186,7 @@ impl State {
                 self.climb.judge((files * BYTES_A_FILE + moved) / took.as_secs_f64());
             }
         }
-        let pressed = self.inside - self.hung >= self.climb.width;
+        let pressed = self.taken() >= self.climb.width;
         self.window = Some(Window { since: now, files: self.files, bytes, pressed, failed: false });
     }
 }
@@ -172,9 +196,42 @@ impl State {
 pub(crate) struct Permit {
     gate: Gate,
     hung: bool,
+    left: bool,
+}
+
+/// Another may read in this one's place as long as this lives.
+pub(crate) struct Resting<'a>(&'a Gate);
+
+impl Drop for Resting<'_> {
+    fn drop(&mut self) {
+        self.0.lock().resting -= 1;
+    }
 }
 
 impl Permit {
+    /// Its owner waits for something else than the copy, and reads on without asking afterwards: for that short time there may
+    /// be one reader more than the gate is wide. `None` when so many rest that their open files are a burden.
+    pub(crate) fn rest(&self) -> Option<Resting<'_>> {
+        let mut state = self.gate.lock();
+        if (state.resting + 1) * 2 > state.climb.most {
+            return None;
+        }
+        state.resting += 1;
+        self.gate.let_in(state);
+        Some(Resting(&self.gate))
+    }
+
+    /// Gives the place back in the midst of a file.
+    pub(crate) fn leave(&mut self) {
+        if std::mem::replace(&mut self.left, true) {
+            return;
+        }
+        let mut state = self.gate.lock();
+        state.inside -= 1;
+        state.hung -= usize::from(std::mem::take(&mut self.hung));
+        self.gate.let_in(state);
+    }
+
     /// Its owner was given up meanwhile ([`Gate::give_up_one`]) and has come back.
     pub(crate) fn came_back(&mut self) {
         self.hung = true;
@@ -183,17 +240,16 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        if self.left {
+            return;
+        }
         let mut state = self.gate.lock();
         state.inside -= 1;
         state.hung -= usize::from(self.hung);
         state.files += 1;
         let bytes = self.gate.bytes();
         state.look(Instant::now(), bytes);
-        let is_awaited = state.waiting > 0;
-        drop(state);
-        if is_awaited {
-            self.gate.0.freed.notify_one();
-        }
+        self.gate.let_in(state);
     }
 }
 
@@ -346,5 +402,25 @@ mod tests {
         control.pause();
         let _held = [gate.enter(&control, patience), gate.enter(&control, patience)];
         assert_eq!(gate.enter(&control, patience).err(), Some(Refusal::Stopped));
+    }
+
+    #[test]
+    fn who_rests_lets_another_in_and_comes_back_without_asking() {
+        let gate = Gate::new(1..=4);
+        let (control, patience) = (Control::new(), Duration::from_millis(20));
+        let mut inside: Vec<_> = (0..4).map(|_| gate.enter(&control, patience).unwrap()).collect();
+        let mut last = inside.pop().unwrap();
+        let resting = (inside[0].rest().unwrap(), inside[1].rest().unwrap());
+        assert!(last.rest().is_none(), "half of them, and no more");
+        assert_eq!(
+            gate.enter(&control, patience).err(),
+            Some(Refusal::Hung),
+            "their files are open all the same"
+        );
+        last.leave();
+        let instead = gate.enter(&control, patience).unwrap();
+        drop((last, instead, resting));
+        let _fourth = gate.enter(&control, patience).unwrap();
+        assert!(gate.enter(&control, patience).is_err(), "three are back");
     }
 }

@@ -360,3 +360,32 @@ fn a_stop_hands_out_what_was_linked_by_then() {
     assert_eq!(volume.everything().len(), handed_out);
     assert_eq!(progress.files(), handed_out as u64);
 }
+
+#[test]
+fn a_job_that_its_limit_holds_back_leaves_the_copy_to_others() {
+    let (volume, other) = (Tree::new(), Tree::new());
+    let content = noise(1, 3 * SMALL);
+    let from = |_: &FilePath, offset: u64, content: &[u8]| -> Box<dyn Read + Send> {
+        Box::new(std::io::Cursor::new(content[offset as usize..].to_vec()))
+    };
+    // Whoever does not come in there is out of patience soon.
+    let source = handle(Arc::new(Odd { patience: Duration::from_secs(2), ..odd(&content, 2..=2, from) }));
+    let restored = |target: &Tree, names: &[&str], limit: &RateLimit, progress: &Progress| {
+        let items: Vec<_> = names.iter().map(|name| item(name, &content, &[0])).collect();
+        let options = RestoreOptions { limit: limit.clone(), ..options() };
+        let sources = [source.clone()];
+        let report = restore_batch(&target.sink(), &sources, &items, &options, &Control::new(), progress);
+        assert!(report.outcomes.iter().all(is_restored), "{report:?}");
+    };
+    let (limit, progress) = (RateLimit::bytes(0), Progress::new());
+    std::thread::scope(|scope| {
+        let held = scope.spawn(|| restored(&volume, &["a", "b", "c"], &limit, &progress));
+        // As many as the copy bears have begun with a file, and wait.
+        while progress.bytes() < 2 * SMALL as u64 {
+            std::thread::yield_now();
+        }
+        restored(&other, &["d", "e", "f"], &RateLimit::unlimited(), &Progress::new());
+        assert!(!held.is_finished());
+        limit.set_bytes(None);
+    });
+}
