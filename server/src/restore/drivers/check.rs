@@ -1,5 +1,8 @@
 //! The second half of a full check: every byte of the files in a range of the catalogue.
 
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
 use salvor_domain::finding::{FindingCounts, FindingKind};
 use salvor_domain::job::JobRequest;
 use salvor_domain::path::FilePath;
@@ -42,6 +45,7 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
         let expected: Vec<Expected> = batch.iter().map(expected).collect();
         let (root, control, progress) = (root.clone(), work.control.clone(), work.progress.clone());
         let options = CheckOptions { threads: work.threads, limit: work.job_limit() };
+        let looked_at = work.core.clock.now();
         let (outcomes, seconds) = work
             .blocking({
                 let root = root.clone();
@@ -52,7 +56,8 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
         work.still_there(&root).await?;
         let done = outcomes.iter().take_while(|outcome| !matches!(outcome, CheckOutcome::NotStarted)).count();
         let next = batch.get(done).or(rest.first());
-        record(work, &batch[..done], &outcomes[..done], next.map(|row| &row.path)).await?;
+        let looked = Batch { rows: &batch[..done], outcomes: &outcomes[..done], looked_at };
+        record(work, &looked, next.map(|row| &row.path)).await?;
         if done < batch.len() {
             return Err(Halt::Stopped);
         }
@@ -68,6 +73,36 @@ fn expected(row: &CatalogueRow) -> Expected {
     Expected { path: row.path.clone(), size: row.size, mtime_ns: row.mtime_ns, digest: row.digest }
 }
 
+/// Files that were looked at together.
+struct Batch<'a> {
+    /// As the catalogue had them before.
+    rows: &'a [CatalogueRow],
+    outcomes: &'a [CheckOutcome],
+    looked_at: DateTime<Utc>,
+}
+
+impl Batch<'_> {
+    /// Those of `paths` that were restored or protected since they were looked at, or deleted by their owner: what was seen of
+    /// them is of yesterday.
+    async fn outdated(
+        &self,
+        tx: &mut Tx,
+        volume: i64,
+        paths: &[FilePath],
+    ) -> sqlx::Result<HashSet<FilePath>> {
+        let before = |path: &FilePath| self.rows.binary_search_by(|row| row.path.cmp(path)).ok();
+        let is_newer = |now: &CatalogueRow| {
+            let since = before(&now.path).map(|at| self.rows[at].verified_at);
+            // In whole seconds: one that was verified twice within a second is left to the next check.
+            since.is_some_and(|since| now.verified_at > since)
+                && now.verified_at.timestamp() >= self.looked_at.timestamp()
+        };
+        let rows = catalogue::get(tx, volume, paths).await?.into_iter();
+        let outdated = rows.filter(|now| now.state == FileState::Tombstone || is_newer(now));
+        Ok(outdated.map(|row| row.path).collect())
+    }
+}
+
 /// What came of a batch, by what it means for the catalogue.
 #[derive(Default)]
 struct Verdicts {
@@ -78,10 +113,34 @@ struct Verdicts {
     lost: Vec<FilePath>,
     changed: Vec<FilePath>,
     findings: Vec<NewFinding>,
-    counts: FindingCounts,
 }
 
 impl Verdicts {
+    fn of(batch: &Batch<'_>) -> Self {
+        let mut verdicts = Self::default();
+        batch.rows.iter().zip(batch.outcomes).for_each(|(row, outcome)| verdicts.add(row, outcome));
+        verdicts
+    }
+
+    /// Files that are not as the catalogue has them.
+    fn bad(&self) -> Vec<FilePath> {
+        self.findings.iter().map(|finding| finding.path.clone()).collect()
+    }
+
+    /// Nothing is said of these.
+    fn leave_out(&mut self, paths: &HashSet<FilePath>) {
+        self.findings.retain(|finding| !paths.contains(&finding.path));
+        for bad in [&mut self.missing, &mut self.lost, &mut self.changed] {
+            bad.retain(|path| !paths.contains(path));
+        }
+    }
+
+    fn counts(&self) -> FindingCounts {
+        let mut counts = FindingCounts::default();
+        self.findings.iter().for_each(|finding| counts.add(finding.kind, 1));
+        counts
+    }
+
     fn add(&mut self, row: &CatalogueRow, outcome: &CheckOutcome) {
         let path = row.path.clone();
         match outcome {
@@ -116,24 +175,19 @@ impl Verdicts {
     }
 
     fn find(&mut self, row: &CatalogueRow, kind: FindingKind, size: u64, detail: String) {
-        self.counts.add(kind, 1);
         self.findings.push(NewFinding { path: row.path.clone(), kind, size, detail });
     }
 }
 
 /// `next` is where the segment goes on, also in other hands: nothing is counted twice.
-async fn record(
-    work: &Work,
-    rows: &[CatalogueRow],
-    outcomes: &[CheckOutcome],
-    next: Option<&FilePath>,
-) -> Result<(), Halt> {
-    let mut verdicts = Verdicts::default();
-    rows.iter().zip(outcomes).for_each(|(row, outcome)| verdicts.add(row, outcome));
+async fn record(work: &Work, batch: &Batch<'_>, next: Option<&FilePath>) -> Result<(), Halt> {
+    let mut verdicts = Verdicts::of(batch);
+    let rows = batch.rows;
     let (volume, now) = (work.place.volume.id, work.core.clock.now());
     let (mut tx, mut job) = work.begin().await?;
     // Findings and files are changed by restores as well, in another order: only one of all at a time.
     tx.one_at_a_time(volume).await?;
+    verdicts.leave_out(&batch.outdated(&mut tx, volume, &verdicts.bad()).await?);
     findings::report(&mut tx, volume, job.id, now, &verdicts.findings).await?;
     if let (Some(first), Some(last)) = (rows.first(), rows.last()) {
         // Mostly there is none, and a million files are not to be looked up one by one for that.
@@ -141,7 +195,7 @@ async fn record(
         over.retain(|path| verdicts.good.binary_search(path).is_ok());
         findings::resolve(&mut tx, volume, &over, now).await?;
     }
-    figures::add_findings(&mut tx, job.id, &verdicts.counts).await?;
+    figures::add_findings(&mut tx, job.id, &verdicts.counts()).await?;
     // That every file was read is kept once, with the volume, when the check is at its end; see `finish`.
     let verified = if is_everything(&job) { &verdicts.good_again } else { &verdicts.good };
     catalogue::verified(&mut tx, volume, verified, now).await?;
@@ -182,4 +236,58 @@ pub async fn finish(tx: &mut Tx, job: &Job, now: chrono::DateTime<chrono::Utc>) 
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use salvor_domain::digest::Digest;
+    use salvor_domain::volume::ModeState;
+
+    use super::*;
+    use crate::database::testing::databases;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap()
+    }
+
+    fn row(path: &str) -> CatalogueRow {
+        let path = FilePath::new(path).unwrap();
+        let digest = Digest([7; 32]);
+        let state = FileState::Present;
+        CatalogueRow {
+            path,
+            size: 7,
+            mtime_ns: 7,
+            digest,
+            mode: 0o644,
+            state,
+            holders: 1,
+            verified_at: at(0),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_brought_back_since_it_was_looked_at_is_not_called_missing() {
+        let (_folder, all) = databases().await;
+        for db in all {
+            let mut tx = db.begin().await.unwrap();
+            let mode = ModeState::Normal { since: at(0), reason: "first seen".into(), by: "salvor".into() };
+            volumes::add_volume(&mut tx, "uploads", &mode).await.unwrap();
+            let volume = volumes::volume(&mut tx, "uploads").await.unwrap().unwrap().id;
+            let rows = ["deleted", "later", "lost", "sooner"].map(row);
+            let paths = rows.clone().map(|row| row.path);
+            catalogue::upsert(&mut tx, volume, &rows).await.unwrap();
+            // One was brought back and is lost again, one was brought back after the check had looked.
+            catalogue::verified(&mut tx, volume, &paths[3..], at(5)).await.unwrap();
+            catalogue::verified(&mut tx, volume, &paths[1..2], at(11)).await.unwrap();
+            catalogue::set_state(&mut tx, volume, &paths[..1], FileState::Tombstone).await.unwrap();
+            let outcomes = [const { CheckOutcome::Missing }; 4];
+            let batch = Batch { rows: &rows, outcomes: &outcomes, looked_at: at(10) };
+            let mut verdicts = Verdicts::of(&batch);
+            let outdated = batch.outdated(&mut tx, volume, &verdicts.bad()).await.unwrap();
+            verdicts.leave_out(&outdated);
+            assert_eq!(verdicts.missing, [paths[2].clone(), paths[3].clone()]);
+            assert_eq!((verdicts.counts().missing, verdicts.findings.len()), (2, 2));
+        }
+    }
 }

@@ -1,6 +1,10 @@
 //! The first half of every check: names, sizes and times. A quick check is done with it; a full check goes on with the
 //! segments that are cut here, and counts its files there, each once.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
 use salvor_domain::finding::{FindingCounts, FindingKind};
 use salvor_domain::job::{ByteCounts, FileCounts, JobRequest, Plan};
 use salvor_domain::path::{FilePath, shown};
@@ -8,13 +12,14 @@ use salvor_domain::progress::Amount;
 use salvor_domain::segment::{SEGMENT_BYTES, SEGMENT_FILES};
 use salvor_domain::units;
 use salvor_domain::volume::FileState;
-use salvor_engine::{Entry, Kind};
+use salvor_engine::{Entry, Kind, Root};
 
+use crate::database::Tx;
 use crate::restore::drivers::{Planned, check_orphans};
 use crate::restore::planner::{Merge, Pair, Scope};
 use crate::restore::store::{figures, segments};
 use crate::restore::work::{Halt, Work};
-use crate::volumes::catalogue::{self, Outline};
+use crate::volumes::catalogue::{self, CatalogueRow, Outline};
 use crate::volumes::findings::{self, NewFinding};
 
 /// Where a file system's own check puts files whose name is lost.
@@ -31,18 +36,19 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
     let scope = Scope::new(paths, &[]);
     let mut merge =
         Merge::begin(&work.core, work.place.volume.id, root.clone(), &scope, &work.control).await?;
+    let since = work.core.clock.now();
     let mut look = Look { full: *full, dry: work.job.dry_run, ..Look::default() };
     look.longest_path = work.core.db.read().await?.longest_path();
     while let Some(pair) = merge.next().await? {
         look.at(pair);
         if look.is_full() {
             merge.still_there().await?;
-            look.record(work).await?;
+            look.record(work, &root, since).await?;
         }
     }
     look.cut();
     look.unmet = merge.unmet();
-    look.record(work).await?;
+    look.record(work, &root, since).await?;
     if !look.dry {
         check_orphans::name(work, &root, *full, &scope).await?;
     }
@@ -176,15 +182,19 @@ impl Look {
         self.ranges.extend(self.range.take());
     }
 
-    async fn record(&mut self, work: &Work) -> Result<(), Halt> {
+    async fn record(&mut self, work: &Work, root: &Arc<Root>, since: DateTime<Utc>) -> Result<(), Halt> {
         self.since_commit = 0;
-        let findings = std::mem::take(&mut self.findings);
+        let mut findings = std::mem::take(&mut self.findings);
         let (mut tx, mut job) = work.begin().await?;
         job.files = self.files();
         job.bytes.total = self.total.bytes;
         if !self.dry {
             let (volume, now) = (work.place.volume.id, work.core.clock.now());
             tx.one_at_a_time(volume).await?;
+            let back = brought_back(&mut tx, volume, root, &findings, since).await?;
+            findings.retain(|finding| !back.contains(&finding.path));
+            self.missing.retain(|path| !back.contains(path));
+            self.corrupt.retain(|path| !back.contains(path));
             findings::report(&mut tx, volume, job.id, now, &findings).await?;
             figures::add_findings(&mut tx, job.id, &self.counted(&findings)).await?;
             catalogue::set_state(&mut tx, volume, &self.missing, FileState::Missing).await?;
@@ -250,6 +260,37 @@ impl Look {
     }
 }
 
+/// The lost files among these that somebody verified since the check began to look, and that are there now: a restore was quicker
+/// than the walk.
+async fn brought_back(
+    tx: &mut Tx,
+    volume: i64,
+    root: &Arc<Root>,
+    findings: &[NewFinding],
+    since: DateTime<Utc>,
+) -> Result<HashSet<FilePath>, Halt> {
+    let lost = [FindingKind::Missing, FindingKind::Corrupt, FindingKind::Unreadable];
+    let lost = findings.iter().filter(|finding| lost.contains(&finding.kind));
+    let paths: Vec<FilePath> = lost.map(|finding| finding.path.clone()).collect();
+    let mut rows = catalogue::get(tx, volume, &paths).await?;
+    // In whole seconds, so that the disk has the last word.
+    rows.retain(|row| row.verified_at.timestamp() >= since.timestamp());
+    if rows.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let root = root.clone();
+    let look = move || {
+        let is_there = |row: &CatalogueRow| {
+            let stat = root.stat(&row.path).ok().flatten();
+            stat.is_some_and(|stat| {
+                (stat.kind, stat.size, stat.mtime_ns) == (Kind::File, row.size, row.mtime_ns)
+            })
+        };
+        rows.into_iter().filter(is_there).map(|row| row.path).collect()
+    };
+    tokio::task::spawn_blocking(look).await.map_err(Halt::panicked)
+}
+
 impl Range {
     fn segment(&self, work: &Work, rank: i64) -> segments::NewSegment<'_> {
         segments::NewSegment {
@@ -259,6 +300,60 @@ impl Range {
             files: self.amount.files,
             bytes: self.amount.bytes,
             done_at: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use salvor_domain::digest::Digest;
+    use salvor_domain::volume::ModeState;
+
+    use super::*;
+    use crate::database::testing::databases;
+    use crate::volumes::store as volumes;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_was_brought_back_since_the_walk_passed_is_not_called_missing() {
+        let (folder, all) = databases().await;
+        let volume_folder = folder.path().join("files");
+        std::fs::create_dir(&volume_folder).unwrap();
+        // Both were verified since: the disk tells which of them is there.
+        for name in ["back", "old"] {
+            std::fs::write(volume_folder.join(name), b"content").unwrap();
+            let file = std::fs::File::options().write(true).open(volume_folder.join(name)).unwrap();
+            file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_nanos(7)).unwrap();
+        }
+        let root = Arc::new(Root::open(&volume_folder).unwrap());
+        for db in all {
+            let mut tx = db.begin().await.unwrap();
+            let mode = ModeState::Normal { since: at(0), reason: "first seen".into(), by: "salvor".into() };
+            volumes::add_volume(&mut tx, "uploads", &mode).await.unwrap();
+            let volume = volumes::volume(&mut tx, "uploads").await.unwrap().unwrap().id;
+            let rows = [("back", 11), ("lost", 11), ("old", 9)].map(|(path, verified)| CatalogueRow {
+                path: FilePath::new(path).unwrap(),
+                size: 7,
+                mtime_ns: 7,
+                digest: Digest([7; 32]),
+                mode: 0o644,
+                state: FileState::Present,
+                holders: 1,
+                verified_at: at(verified),
+            });
+            catalogue::upsert(&mut tx, volume, &rows).await.unwrap();
+            let missing = |row: &CatalogueRow| NewFinding {
+                path: row.path.clone(),
+                kind: FindingKind::Missing,
+                size: 7,
+                detail: String::new(),
+            };
+            let findings: Vec<_> = rows.iter().map(missing).collect();
+            let back = brought_back(&mut tx, volume, &root, &findings, at(10)).await.unwrap();
+            assert_eq!(back, HashSet::from([rows[0].path.clone()]));
         }
     }
 }
