@@ -52,6 +52,12 @@ pub async fn about(tx: &mut Tx, subject: &str, limit: i64) -> sqlx::Result<Vec<E
     rows.into_iter().map(Event::try_from).collect()
 }
 
+/// Whether anything of this kind ever happened to `subject`.
+pub async fn has(tx: &mut Tx, subject: impl std::fmt::Display, kind: EventKind) -> sqlx::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM events WHERE subject = $1 AND kind = $2)";
+    scalar!(tx, bool, sql, subject.to_string(), kind.as_str())
+}
+
 /// The id of the newest event; 0 when there is none.
 pub async fn newest_id(tx: &mut Tx) -> sqlx::Result<i64> {
     scalar!(tx, i64, "SELECT coalesce(max(id), 0) FROM events")

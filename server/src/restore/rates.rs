@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use salvor_domain::cost::{self, Basis, Measurement};
+use salvor_domain::event::EventKind;
+use salvor_domain::limits::JobLimits;
 use salvor_domain::progress::Amount;
 use salvor_domain::volume::FileState;
 use salvor_engine::{
@@ -13,6 +15,7 @@ use salvor_engine::{
 };
 
 use crate::database::Tx;
+use crate::events;
 use crate::restore::scratch::Scratch;
 use crate::restore::store::segments::Item;
 use crate::restore::store::{Job, figures};
@@ -34,7 +37,7 @@ const PROBE_FILES: usize = 20;
 /// A job that is done at once needs no estimate: files and bytes from which on it does.
 const WORTH: Amount = Amount { files: 500, bytes: 256 << 20 };
 
-/// Keeps what a job measured of a copy.
+/// Keeps what a job measured of a copy; nothing when a limit of the job's own held it back, for then that was measured.
 pub async fn keep(
     tx: &mut Tx,
     job: &Job,
@@ -45,15 +48,23 @@ pub async fn keep(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     let enough = if basis == Basis::Job { ENOUGH_SECONDS } else { ENOUGH_TO_MEASURE_SECONDS };
-    if seconds < enough || amount == Amount::default() {
+    if seconds < enough || amount == Amount::default() || was_held_back(tx, job).await? {
         return Ok(());
     }
     let measured = Measurement { at: now, basis, files: amount.files, bytes: amount.bytes, seconds };
     rates_store::add(tx, job.volume_id, bit, &measured, Some(job.id)).await
 }
 
+/// Whether the job has a limit of its own, or had one for a while.
+async fn was_held_back(tx: &mut Tx, job: &Job) -> sqlx::Result<bool> {
+    Ok(job.limits != JobLimits::default() || events::has(tx, job.id, EventKind::LimitChanged).await?)
+}
+
 /// A restore came to its end: what it measured of each copy that it read. Told again after a retry, with all that was read.
 pub async fn keep_of_restore(tx: &mut Tx, job: &Job, now: DateTime<Utc>) -> sqlx::Result<()> {
+    if was_held_back(tx, job).await? {
+        return Ok(());
+    }
     let copies = volumes::copies(tx, job.volume_id).await?;
     for (name, figures) in figures::sources(tx, job.id).await? {
         let Some(copy) = copies.iter().find(|copy| copy.name == name) else { continue };
@@ -104,7 +115,8 @@ pub async fn probe_if_stale(work: &Work, parts: &[PlannedPart<'_>]) -> Result<()
         |part: &PlannedPart<'_>| part.amount.files > WORTH.files || part.amount.bytes > WORTH.bytes;
     // Somebody reads the plan before anything moves; but a customer who waits is not kept waiting.
     let is_read = job.dry_run || !job.approved;
-    if job.ticket.is_some() || !(is_read || parts.iter().any(is_large)) {
+    if job.ticket.is_some() || job.limits != JobLimits::default() || !(is_read || parts.iter().any(is_large))
+    {
         return Ok(());
     }
     let mut tx = work.core.db.read().await?;

@@ -48,7 +48,7 @@ fn is_back(app: &TestApp, number: usize) -> bool {
         .is_ok_and(|bytes| bytes == name(number).as_bytes())
 }
 
-async fn limit(app: &TestApp, copy: &str, limits: &str) {
+pub async fn limit(app: &TestApp, copy: &str, limits: &str) {
     let limits: Limits = serde_json::from_str(limits).unwrap();
     limits::set_copy_limits(&app.core, &Actor::salvor(), "uploads", copy, Some(limits.into())).await.unwrap();
 }
@@ -264,6 +264,19 @@ on_both_engines! {
         let report = until_state(app, id, "finished").await;
         assert_eq!((report.exit_code(), report.files.done), (0, MANY as u64), "{report:#?}");
         working.end().await;
+    }
+
+    async fn what_a_jobs_own_limit_held_back_says_nothing_of_its_copies(app: &TestApp) {
+        fill(app, 0..MANY);
+        run(app, protect()).await;
+        for (limits, is_measured) in [(r#"{"files_per_second":100000}"#, false), ("{}", true)] {
+            lose_all(app);
+            let limits = serde_json::from_str(limits).unwrap();
+            let report = run_new(app, NewJob { limits, ..job(restore()) }).await;
+            assert_eq!(report.files.done, MANY as u64, "{report:#?}");
+            let view = volumes::volume(&app.core, "uploads").await.unwrap();
+            assert_eq!(view.copies[0].bytes_per_second.is_some(), is_measured, "{view:#?}");
+        }
     }
 
     async fn a_process_that_does_not_know_a_volume_leaves_its_jobs_to_others(app: &TestApp) {
