@@ -320,7 +320,7 @@ pub struct Plan {
     /// Nameless files on the volume itself that a reunite gives their places back first; not part of `total`.
     #[serde(default)]
     pub reunite: Amount,
-    /// By copy, in order of preference.
+    /// By copy, in order of preference; those that are out of reach come last.
     pub sources: Vec<PlannedSource>,
     /// Files asked for that are there and look good (same size and time).
     pub in_place: u64,
@@ -330,6 +330,9 @@ pub struct Plan {
     pub tombstoned: u64,
     /// Files that no copy holds: nothing can be done for them from here.
     pub in_no_copy: u64,
+    /// Their bytes, which the job's do not count.
+    #[serde(default)]
+    pub in_no_copy_bytes: u64,
     /// The first hundred of those.
     pub in_no_copy_paths: Vec<String>,
     /// Time that the whole needs, copies working side by side; absent when that of any of them is not known.

@@ -142,6 +142,7 @@ impl JobView {
                     newer: 1,
                     tombstoned: 0,
                     in_no_copy: 1,
+                    in_no_copy_bytes: 48_211,
                     in_no_copy_paths: vec!["rose/lost.jpg".into()],
                     estimate: Some(salvor_domain::progress::EtaRange {
                         low_seconds: 20.0,

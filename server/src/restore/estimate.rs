@@ -36,6 +36,11 @@ pub fn planned(core: &Core, copy: &Copy, amount: Amount, measured: &[Measurement
     PlannedSource { name: copy.config.name.clone(), amount, estimate: range, basis }
 }
 
+/// A copy's part of a plan of which nobody can say how long it takes, and why.
+pub fn unknown(copy: &Copy, amount: Amount, why: &str) -> PlannedSource {
+    PlannedSource { name: copy.config.name.clone(), amount, estimate: None, basis: why.to_owned() }
+}
+
 /// Copies work side by side, so that the whole takes as long as the slowest; unknown when any of them is.
 pub fn whole(sources: &[PlannedSource]) -> Option<EtaRange> {
     match sources {

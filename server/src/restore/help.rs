@@ -15,7 +15,7 @@ use crate::core::Core;
 use crate::database::Tx;
 use crate::restore::lanes::{Lane, Slots, Waiting, helps};
 use crate::restore::store::segments::{self, Segment};
-use crate::restore::store::{self, Job, figures, moves};
+use crate::restore::store::{self, Job, figures, moves, resting};
 use crate::volumes::store::{self as volumes, CopyRow};
 use crate::volumes::{catalogue, service};
 
@@ -40,8 +40,14 @@ pub async fn help(core: &Core, slots: &Slots, waiting: &[Waiting], tried: &mut T
         let copies = service::configured_copies(config, volumes::copies(&mut tx, volume_id).await?);
         let Some(helped) = copies.iter().find(|copy| copy.bit == bit) else { continue };
         let last = moves::last_in_lane(&mut tx, volume_id, bit, LOOKED_AT).await?;
+        let mut away = Vec::new();
+        for copy in &copies {
+            if resting::is_away(&mut tx, volume_id, copy.bit).await? {
+                away.push(copy.bit);
+            }
+        }
         drop(tx);
-        for helper in &copies {
+        for helper in copies.iter().filter(|copy| !away.contains(&copy.bit)) {
             let own = Lane::Copy { volume_id, bit: helper.bit };
             let is_dry = slots.taken(own) == 0 && waiting.iter().all(|waiting| waiting.lane != own);
             if helper.bit == bit || !is_dry {

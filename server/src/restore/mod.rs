@@ -1,7 +1,7 @@
 //! Jobs: check, protect, restore. The slice's tables are `jobs`, `segments`, `items` and those named `job_…`.
 //!
 //! The way of a job: [`service`] stores it, [`worker`] leases its segments (by [`lanes`], in order of [`need`]), [`drivers`] plan and do them with the engine,
-//! [`revival`] lets a job that was stuck go on, [`report`] says how it is. [`planner`] is the merge of volume and catalogue that all plans share. What a file is and
+//! [`revival`] lets what was stuck go on, [`report`] says how it is. [`planner`] is the merge of volume and catalogue that all plans share. What a file is and
 //! which copies hold it is the business of `volumes`.
 
 mod admission;

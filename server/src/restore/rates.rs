@@ -244,6 +244,7 @@ fn item(row: &CatalogueRow) -> RestoreItem {
         digest: row.digest,
         mode: Some(row.mode),
         sources: vec![0],
+        holders: 1,
         known_corrupt: false,
     }
 }

@@ -25,7 +25,7 @@ use crate::restore::need::Rank;
 use crate::restore::rates;
 use crate::restore::report::report;
 use crate::restore::store::segments::{self, ItemState, NewSegment, SegmentKind};
-use crate::restore::store::{self, Job, figures, prune};
+use crate::restore::store::{self, Job, figures, prune, resting};
 use crate::restore::worker;
 use crate::volumes::service::disk_replaced;
 use crate::volumes::store::{self as volumes, VolumeRow};
@@ -142,6 +142,9 @@ pub async fn control(core: &Core, actor: &Actor, id: JobId, control: JobControl)
         }
         JobControl::Retry => (retried(&mut tx, job, now).await?, EventKind::JobRetried, "asked to try again"),
     };
+    if matches!(control, JobControl::Resume | JobControl::Retry) {
+        resting::try_now(&mut tx, id, now).await?;
+    }
     events::record(&mut tx, now, actor, kind, id, &format!("{} {what}.", actor.name)).await?;
     // A plan with nothing to do, or a pause after the last batch: no worker will come to end it.
     let job = worker::finish_if_done(&mut tx, job, now).await?;
@@ -309,6 +312,8 @@ async fn retried(tx: &mut Tx, job: Job, now: DateTime<Utc>) -> Result<Job> {
     // What has no items (a folder that could not be read, a name that the catalogue does not have) stays failed.
     job.files.failed -= waiting.min(job.files.failed);
     if let Some(plan) = &mut job.plan {
+        // They are asked for like all others from now on.
+        job.bytes.total += std::mem::take(&mut plan.in_no_copy_bytes);
         plan.in_no_copy = 0;
         plan.in_no_copy_paths.clear();
     }

@@ -5,6 +5,7 @@
 //! cancelled is noticed at the end of each batch.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,7 +29,7 @@ use crate::events;
 use crate::restore::lanes::Lane;
 use crate::restore::need::Rank;
 use crate::restore::pace::Paces;
-use crate::restore::store::{self, Job, figures, moving, segments};
+use crate::restore::store::{self, Job, figures, moving, resting, segments};
 use crate::restore::{places, revival};
 use crate::volumes::reach;
 use crate::volumes::store::{self as volumes, CopyRow, VolumeRow};
@@ -45,6 +46,9 @@ pub enum Halt {
     /// Every further file would meet the same, and it may pass: the job is tried again by itself.
     #[error("{0}")]
     Stuck(String),
+    /// Files of this segment wait for copies that are away; others of the job may go on.
+    #[error("{}", listed(.0))]
+    Away(Vec<Absent>),
     /// It takes a person's word to go on.
     #[error("{0}")]
     Pause(String),
@@ -60,6 +64,26 @@ impl Halt {
         tracing::error!(%error, "a worker's thread broke down");
         Self::Fail("Salvor itself broke down at it; the details are in its log".into())
     }
+}
+
+/// A copy that is out of reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Absent {
+    /// Its place among [`Place::copies`].
+    pub copy: usize,
+    pub name: String,
+    pub why: String,
+}
+
+impl fmt::Display for Absent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the copy \"{}\" is out of reach: {}", self.name, self.why)
+    }
+}
+
+/// `the copy "local" is out of reach: the folder /backup does not exist; the copy "offsite" is …`
+pub fn listed(absent: &[Absent]) -> String {
+    absent.iter().map(Absent::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// A copy that is configured, with its row.
@@ -128,6 +152,16 @@ impl Shared {
         *count += 1;
         *count <= most
     }
+
+    /// What was noted is over: should it come again, that is news.
+    fn forget_note(&self, job: JobId, what: &str) {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner).remove(&(job, what.to_owned()));
+    }
+}
+
+/// What notes of a copy that is away are counted under.
+fn absent_note(copy: &str) -> String {
+    format!("away {copy}")
 }
 
 pub struct Work {
@@ -232,17 +266,39 @@ impl Work {
         self.ask_folder(root, Root::reachable).await.map_err(Halt::Stuck)
     }
 
+    /// A copy is away: into the log, once until it is back.
+    pub async fn note_absent(&self, tx: &mut Tx, absent: &Absent) -> sqlx::Result<()> {
+        self.note(tx, &absent_note(&absent.name), 1, &absent.to_string()).await
+    }
+
+    /// The copy of this segment's lane has answered. Where files rested because it was away, that goes into the log, and all of
+    /// them are due.
+    pub async fn lane_is_back(&self, tx: &mut Tx) -> sqlx::Result<()> {
+        let Some(copy) = self.place.copies.iter().find(|copy| Some(copy.row.bit) == self.segment.source_bit)
+        else {
+            return Ok(());
+        };
+        let Some(stuck) = resting::wake(tx, self.job.id, self.segment.source_bit).await? else {
+            return Ok(());
+        };
+        let (name, now) = (&copy.config.name, self.core.clock.now());
+        self.shared.forget_note(self.job.id, &absent_note(name));
+        let seconds = (now - stuck.since).num_milliseconds() as f64 / 1000.0;
+        let note = format!("the copy \"{name}\" is back after {}", units::duration(seconds.max(0.0)));
+        events::record(tx, now, &Actor::salvor(), EventKind::JobNote, self.job.id, &note).await
+    }
+
     pub async fn volume_root(&self) -> Result<Arc<Root>, String> {
         let root = self.open_folder(&self.place.config.path).await?;
         places::confirm_volume(self, &root).await?;
         Ok(root)
     }
 
-    /// The copies that can be read now, with their place in [`Place::copies`]; and why the others cannot.
+    /// The copies that can be read now, with their place in [`Place::copies`]; and those that cannot.
     pub async fn open_sources(
         &self,
         wanted: impl Fn(&Copy) -> bool + Send,
-    ) -> (Vec<(usize, SourceHandle)>, Vec<String>) {
+    ) -> (Vec<(usize, SourceHandle)>, Vec<Absent>) {
         let patience = self.core.patience.job;
         let copies = self.place.copies.iter().enumerate().filter(|(_, copy)| wanted(copy));
         // All at once, so that one that hangs is waited for beside the others and not before them.
@@ -257,7 +313,7 @@ impl Work {
         for (index, copy, opened) in join_all(openings.collect::<Vec<_>>()).await {
             match opened {
                 Ok(source) => sources.push((index, self.handle(&copy.config, source))),
-                Err(why) => away.push(format!("the copy \"{}\" is out of reach: {why}", copy.config.name)),
+                Err(why) => away.push(Absent { copy: index, name: copy.config.name.clone(), why }),
             }
         }
         (sources, away)

@@ -33,7 +33,7 @@ use crate::restore::revival;
 use crate::restore::scratch;
 use crate::restore::store::segments::{self, Search, Segment};
 use crate::restore::store::{self, Job, prune};
-use crate::restore::work::{Copy, Halt, Place, Shared, Work};
+use crate::restore::work::{Copy, Halt, Place, Shared, Work, listed};
 use crate::volumes::store as volumes;
 
 /// How often a worker looks for work of other processes.
@@ -371,6 +371,7 @@ async fn end_work(work: &Work) -> Result<(), Halt> {
     complete(work, &mut tx, &job).await?;
     let job = revival::settle(&mut tx, job, true, work.core.clock.now()).await?;
     let job = finish_if_done(&mut tx, job, work.core.clock.now()).await?;
+    let job = revival::hold_up(&mut tx, job, work.core.clock.now()).await?;
     match work.commit(tx, &job).await {
         Ok(()) | Err(Halt::Stopped) => Ok(()),
         Err(halt) => Err(halt),
@@ -429,7 +430,18 @@ async fn give_back(work: &Work, halt: Halt) -> sqlx::Result<()> {
     let Ok(released) = segment.state.release(work.worker) else { return Ok(()) };
     segments::save_state(&mut tx, segment.id, released).await?;
     match halt {
-        Halt::Stuck(reason) => revival::stick(&mut tx, job, &reason, now).await?,
+        Halt::Stuck(reason) => {
+            let job = revival::stick(&mut tx, job, &reason, now).await?;
+            store::save(&mut tx, &job).await?;
+        }
+        Halt::Away(absent) => {
+            for copy in &absent {
+                work.note_absent(&mut tx, copy).await?;
+            }
+            revival::rest(&mut tx, &segment, listed(&absent), now).await?;
+            let job = revival::hold_up(&mut tx, job, now).await?;
+            store::save(&mut tx, &job).await?;
+        }
         Halt::Pause(reason) => pause(&mut tx, job, &reason, now).await?,
         Halt::Fail(reason) => fail(&mut tx, job, &reason, now).await?,
         Halt::Stopped | Halt::Lost | Halt::Database(_) => {}

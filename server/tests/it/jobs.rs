@@ -159,15 +159,27 @@ on_both_engines! {
     async fn what_is_in_no_copy_is_said_before_it_is_tried(app: &TestApp) {
         fill(app);
         run(app, protect()).await;
-        for folder in ["files", "copies/local", "copies/offsite"] {
+        std::fs::rename(app.path("copies/offsite/anna"), app.path("shelf")).unwrap();
+        for folder in ["files", "copies/local"] {
             std::fs::remove_dir_all(app.path(folder).join("anna")).unwrap();
         }
         // The catalogue still believes in the copies; the first restore finds out.
         assert_eq!(run(app, restore()).await.files.failed, 40);
+        let other = app.path("files/rose/gallery 1/p1.jpg");
+        std::fs::remove_file(&other).unwrap();
         let report = run(app, restore()).await;
         let plan = report.plan.clone().unwrap();
-        assert_eq!((plan.in_no_copy, plan.in_no_copy_paths.len(), plan.total.files), (40, 40, 0), "{report:#?}");
+        assert_eq!((plan.in_no_copy, plan.in_no_copy_paths.len(), plan.total.files), (40, 40, 1), "{report:#?}");
         assert_eq!((report.exit_code(), report.files.failed, report.failures.len()), (1, 40, 40));
+        assert_eq!((report.bytes.done, report.bytes.total), (plan.total.bytes, plan.total.bytes));
+        // Somebody finds them on a shelf: a retry asks again, and they count as all others do.
+        std::fs::rename(app.path("shelf"), app.path("copies/offsite/anna")).unwrap();
+        let id = report.job.parse().unwrap();
+        control(app, id, JobControl::Retry).await.unwrap();
+        let report = ended(app, id).await;
+        assert_eq!((report.exit_code(), report.files.done, report.failures.len()), (0, 41, 0), "{report:#?}");
+        assert_eq!(report.bytes.total, plan.total.bytes + plan.in_no_copy_bytes, "{report:#?}");
+        assert_eq!(report.bytes.done, report.bytes.total, "{report:#?}");
     }
 
     async fn a_plan_is_read_before_it_is_approved(app: &TestApp) {

@@ -43,7 +43,11 @@ impl<'a> Task<'a> {
         if item.sources.is_empty() {
             return Err(End::Result(RestoreResult::InNoCopy));
         }
-        for &source in &item.sources {
+        for (place, &source) in item.sources.iter().enumerate() {
+            let is_gone = |fault: &CopyFault| fault.kind == CopyFaultKind::Gone;
+            if place >= item.holders && self.outcome.copy_faults.iter().any(is_gone) {
+                break;
+            }
             match self.fetch_from(source, buffer) {
                 Ok(fetched) => return Ok(fetched),
                 Err(FetchFault::End(end)) => return Err(end),
@@ -66,7 +70,7 @@ impl<'a> Task<'a> {
                 _ => format!("{}: {}", name(fault.source), fault.reason),
             })
             .collect();
-        Err(End::Result(RestoreResult::Failed {
+        Err(End::Result(RestoreResult::NotGiven {
             reason: format!("no copy could give it ({})", told.join("; ")),
         }))
     }

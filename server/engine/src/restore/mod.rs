@@ -56,6 +56,9 @@ pub struct RestoreItem {
     pub mode: Option<u32>,
     /// Indices into the restore's sources, best first.
     pub sources: Vec<usize>,
+    /// So many of these, the first, are said to hold it. The others are asked when those do not give it, but not while one of
+    /// those is out of reach.
+    pub holders: usize,
     /// A check found the file corrupt or unreadable: it may be replaced even if Salvor is not allowed to read it.
     pub known_corrupt: bool,
 }
@@ -102,6 +105,10 @@ pub enum RestoreResult {
         mtime_ns: i64,
     },
     Failed {
+        reason: String,
+    },
+    /// None of the copies that were asked gave it: [`RestoreOutcome::copy_faults`] has why.
+    NotGiven {
         reason: String,
     },
     /// No copy is said to hold it.

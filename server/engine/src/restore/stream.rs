@@ -145,7 +145,10 @@ impl Stream {
         }
         if self.fatal().is_some() {
             // What stops all files may have failed these as well: they are tried again.
-            group.settled.retain(|(_, outcome)| !matches!(outcome.result, RestoreResult::Failed { .. }));
+            let has_failed = |result: &RestoreResult| {
+                matches!(result, RestoreResult::Failed { .. } | RestoreResult::NotGiven { .. })
+            };
+            group.settled.retain(|(_, outcome)| !has_failed(&outcome.result));
         }
         self.desk.confirmed(size);
         group.settled

@@ -212,8 +212,8 @@ fn a_copy_that_hangs_holds_up_only_its_own_readers() {
     let why =
         CopyFault { source: 1, kind: CopyFaultKind::Gone, reason: "it has not answered for 0.1 s".into() };
     assert_eq!(outcomes[300].1.copy_faults, [why]);
-    let RestoreResult::Failed { reason } = &outcomes[301].1.result else { panic!("{outcomes:?}") };
-    assert_eq!(reason, "no copy could give it (odd: it has not answered for 0.1 s)");
+    let RestoreResult::NotGiven { reason } = &outcomes[301].1.result else { panic!("{outcomes:?}") };
+    assert_eq!(reason, "no copy could give it (odd is out of reach: it has not answered for 0.1 s)");
     // The one who may read it hangs: nobody else waits for it, in this restore or another.
     let asked = Instant::now();
     let refused = sources[1].gate.enter(&Control::new(), Duration::from_secs(60)).err();

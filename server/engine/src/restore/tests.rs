@@ -17,6 +17,7 @@ pub(super) fn item(at: &str, content: &[u8], sources: &[usize]) -> RestoreItem {
         digest: digest(content),
         mode: None,
         sources: sources.to_vec(),
+        holders: sources.len(),
         known_corrupt: false,
     }
 }
@@ -124,7 +125,7 @@ fn without_a_good_copy_the_corrupt_file_stays_where_it_is() {
     volume.set_mtime("a", THEN);
     backup.write("a", b"bad!");
     let outcome = one(&volume.sink(), &[&backup], item("a", b"good", &[0]));
-    let RestoreResult::Failed { reason } = outcome.result else { panic!("{outcome:?}") };
+    let RestoreResult::NotGiven { reason } = outcome.result else { panic!("{outcome:?}") };
     assert_eq!(reason, "no copy could give it (copy: its bytes there do not have the catalogue's checksum)");
     assert_eq!((volume.everything(), volume.read("a")), (vec!["a".to_owned()], b"g00d".to_vec()));
 }
@@ -232,6 +233,29 @@ fn a_copy_that_is_gone_is_asked_once_and_not_blamed_for_each_file() {
     }
     let (first, second) = (&report.outcomes[0].copy_faults[0], &report.outcomes[1].copy_faults[0]);
     assert!(first.reason.contains("unmounted or replaced") && first.reason == second.reason, "{first:?}");
+}
+
+#[test]
+fn while_a_holder_is_gone_only_other_holders_are_asked() {
+    let (volume, parent, second, third) = (Tree::new(), Tree::new(), Tree::new(), Tree::new());
+    parent.write("backup/a", b"x");
+    let gone = FsSource::new("gone", Arc::new(Root::open(&parent.at("backup")).unwrap()));
+    std::fs::remove_dir_all(parent.at("backup")).unwrap();
+    second.write("a", b"x");
+    third.write("b", b"y");
+    let sources = [
+        SourceHandle::new(Arc::new(gone), RateLimit::unlimited()),
+        copy(&second),
+        // Whoever asks this one waits for ever.
+        SourceHandle { limit: RateLimit::new(None, Some(0)), ..copy(&third) },
+    ];
+    let a = RestoreItem { holders: 2, ..item("a", b"x", &[0, 1, 2]) };
+    let b = RestoreItem { holders: 1, ..item("b", b"y", &[0, 1, 2]) };
+    let report =
+        restore_batch(&volume.sink(), &sources, &[a, b], &options(), &Control::new(), &Progress::new());
+    assert!(matches!(report.outcomes[0].result, RestoreResult::Restored { source: 1, .. }), "{report:?}");
+    assert!(matches!(report.outcomes[1].result, RestoreResult::NotGiven { .. }), "{report:?}");
+    assert_eq!(report.outcomes[1].copy_faults.len(), 1);
 }
 
 #[test]

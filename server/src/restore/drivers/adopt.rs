@@ -19,7 +19,7 @@ use crate::restore::drivers::filling::Filling;
 use crate::restore::drivers::{Planned, batch_len, counts, settle};
 use crate::restore::store::figures::{self, SourceFigures};
 use crate::restore::store::segments::{self, Item};
-use crate::restore::work::{Copy, Halt, Work};
+use crate::restore::work::{Copy, Halt, Work, listed};
 use crate::volumes::store as volumes;
 use crate::volumes::{catalogue, findings};
 
@@ -49,7 +49,7 @@ fn check_mode(work: &Work) -> Result<(), Halt> {
 
 async fn open(work: &Work, copy: &Copy) -> Result<SourceHandle, String> {
     let (mut sources, away) = work.open_sources(|other| other.config.name == copy.config.name).await;
-    sources.pop().map(|(_, handle)| handle).ok_or_else(|| away.join("; "))
+    sources.pop().map(|(_, handle)| handle).ok_or_else(|| listed(&away))
 }
 
 pub async fn plan(work: &Work) -> Result<Planned, Halt> {

@@ -21,7 +21,7 @@ use crate::restore::scratch::Scratch;
 use crate::restore::store::figures::SourceFigures;
 use crate::restore::store::segments::{self, Item, ItemState};
 use crate::restore::store::{Job, drills, figures};
-use crate::restore::work::{Copy, Halt, Work};
+use crate::restore::work::{Absent, Copy, Halt, Work};
 use crate::volumes::catalogue::{self, CatalogueRow};
 use crate::volumes::{rates_store, store as volumes};
 
@@ -43,7 +43,7 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
     };
     let (mut sources, away) = work.open_sources(|other| other.row.bit == copy.row.bit).await;
     let Some((_, source)) = sources.pop() else {
-        let why = away.into_iter().next().unwrap_or_else(|| "it is out of reach".into());
+        let why = away.first().map_or_else(|| "it is out of reach".to_owned(), Absent::to_string);
         return Trial::of(work, copy).fail(&items, &why).await;
     };
     let scratch = make_scratch(work).await?;
@@ -166,7 +166,7 @@ impl<'a> Trial<'a> {
             let path = outcome.path.clone();
             match &outcome.result {
                 RestoreResult::Restored { .. } | RestoreResult::InPlace => verdicts.verified.push(path),
-                RestoreResult::Failed { reason } => {
+                RestoreResult::Failed { reason } | RestoreResult::NotGiven { reason } => {
                     let reason = outcome.copy_faults.first().map_or(reason, |fault| &fault.reason);
                     verdicts.failed.push((path, format!("{name}: {reason}")));
                 }

@@ -13,7 +13,7 @@ use crate::restore::estimate;
 use crate::restore::scratch::Scratch;
 use crate::restore::store::segments::{self, Item};
 use crate::restore::store::{drills, figures};
-use crate::restore::work::{Copy, Halt, Work};
+use crate::restore::work::{Copy, Halt, Work, listed};
 use crate::volumes::{catalogue, rates_store};
 
 /// Rows of the catalogue at a time.
@@ -45,7 +45,7 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
     let asked = Asked::of(&work.job.request)?;
     let (sources, away) = work.open_sources(|copy| asked.wants(copy)).await;
     if sources.is_empty() {
-        return Err(Halt::Fail(format!("there is no copy to try: {}", away.join("; "))));
+        return Err(Halt::Fail(format!("there is no copy to try: {}", listed(&away))));
     }
     let places: Vec<usize> = sources.iter().map(|(place, _)| *place).collect();
     let samples = choose(work, &asked, &places).await?;
@@ -54,15 +54,8 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
         return Err(Halt::Fail(why.into()));
     }
     has_room(work, &samples).await?;
-    let missing: Vec<(&Copy, String)> = work
-        .place
-        .copies
-        .iter()
-        .enumerate()
-        .filter(|(place, copy)| asked.wants(copy) && !places.contains(place))
-        .map(|(_, copy)| copy)
-        .zip(away)
-        .collect();
+    let missing: Vec<(&Copy, String)> =
+        away.iter().map(|absent| (&work.place.copies[absent.copy], absent.to_string())).collect();
     record(work, &samples, &missing).await?;
     planned(work, &samples, &missing).await
 }

@@ -96,11 +96,22 @@ async fn settle(
     failures: &[(FilePath, String)],
 ) -> sqlx::Result<()> {
     let segment = work.segment.id;
-    let failed: Vec<&FilePath> = failures.iter().map(|(path, _)| path).collect();
     job.files.done += segments::settle(tx, segment, done, ItemState::Done).await?.files;
     job.files.skipped += segments::settle(tx, segment, skipped, ItemState::Skipped).await?.files;
-    job.files.failed += segments::settle(tx, segment, &failed, ItemState::Failed).await?.files;
-    figures::add_failures(tx, job.id, failures, work.core.clock.now()).await
+    job.files.failed += fail(work, tx, failures).await?;
+    Ok(())
+}
+
+/// Writes down that items of the segment failed, and why. Gives how many: what was moved to another segment meanwhile has not
+/// failed, it waits there.
+async fn fail(work: &Work, tx: &mut Tx, failures: &[(FilePath, String)]) -> sqlx::Result<u64> {
+    let paths: Vec<&FilePath> = failures.iter().map(|(path, _)| path).collect();
+    let mut failed = segments::settle_each(tx, work.segment.id, &paths, ItemState::Failed).await?;
+    failed.sort_unstable();
+    let has_failed = |path: &FilePath| failed.binary_search_by(|(other, _)| other.cmp(path)).is_ok();
+    let failures: Vec<_> = failures.iter().filter(|(path, _)| has_failed(path)).cloned().collect();
+    figures::add_failures(tx, work.job.id, &failures, work.core.clock.now()).await?;
+    Ok(failures.len() as u64)
 }
 
 /// Forgets what an interrupted plan left.

@@ -1,8 +1,9 @@
 //! The work of a restore: one segment's files from the copies, verified, durable, and only then recorded.
 //!
-//! The engine hands out what is durable group by group, and one group is recorded while the next is on its way.
+//! The engine hands out what is durable group by group, and one group is recorded while the next is on its way. A file that no
+//! copy gave has failed, unless one that holds it is out of reach: then it waits in its segment ([`Halt::Away`]).
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::time::Instant;
 
@@ -18,12 +19,12 @@ use salvor_engine::{
 };
 
 use crate::database::Tx;
-use crate::restore::drivers::{deleted, reunite};
+use crate::restore::drivers::{deleted, fail, reunite};
 use crate::restore::rates;
 use crate::restore::store::figures::SourceFigures;
 use crate::restore::store::segments::{self, Item, ItemState};
 use crate::restore::store::{Job, figures, moving, orphans};
-use crate::restore::work::{Copy, Halt, Work};
+use crate::restore::work::{Absent, Copy, Halt, Work};
 use crate::volumes::catalogue::{self, CatalogueRow};
 use crate::volumes::findings::{self, NewFinding};
 use crate::volumes::store as volumes;
@@ -85,7 +86,7 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
     }
     let (opened, away) = work.open_sources(|copy| asked.wants(copy)).await;
     if opened.is_empty() && !away.is_empty() {
-        return Err(Halt::Stuck(format!("there is no copy to restore from: {}", away.join("; "))));
+        return Err(Halt::Away(away));
     }
     let (places, sources) = opened.into_iter().unzip();
     let segment = Segment { work, asked, target, places, sources, away };
@@ -99,8 +100,8 @@ struct Segment<'a> {
     /// The sources' places among the volume's copies.
     places: Vec<usize>,
     sources: Vec<SourceHandle>,
-    /// Why copies are out of reach.
-    away: Vec<String>,
+    /// Copies that could not be opened.
+    away: Vec<Absent>,
 }
 
 /// What came of a group, by what has to be written down.
@@ -109,12 +110,11 @@ struct Verdicts<'r> {
     /// Verified and durable.
     done: Vec<&'r FilePath>,
     kept: Vec<&'r FilePath>,
-    failed: Vec<&'r FilePath>,
     failures: Vec<(FilePath, String)>,
     findings: Vec<NewFinding>,
     notes: Vec<(&'static str, String)>,
-    /// Files wait because every copy is out of reach.
-    copies_away: bool,
+    /// The copies, by their places, that other files wait for.
+    awaited: BTreeSet<usize>,
 }
 
 /// Outcomes that are durable, each with the place of its file among the segment's rows.
@@ -124,7 +124,7 @@ impl Segment<'_> {
     /// Restores what waits in the segment, and records each group while the next is on its way.
     async fn restore(&self) -> Result<(), Halt> {
         let work = self.work;
-        let (items, rows, dead) = self.read().await?;
+        let (items, mut rows, dead) = self.read().await?;
         if self.asked.folder.is_none() {
             deleted::set_aside(work, &self.target, dead).await?;
         }
@@ -136,6 +136,7 @@ impl Segment<'_> {
         if !deleted.is_empty() {
             self.record(self.judge_deleted(&deleted), &rows, &Vec::new(), 0.0).await?;
         }
+        let mut awaited = self.leave_out(&mut rows);
         let wanted: Vec<RestoreItem> = rows
             .iter()
             .filter_map(|row| {
@@ -160,9 +161,59 @@ impl Segment<'_> {
             (Err(halt @ (Halt::Lost | Halt::Database(_))), _) => Err(halt),
             (_, Some(fault)) => Err(Halt::Stuck(format!("nothing more can be written: {fault}"))),
             (Err(halt), None) => Err(halt),
-            (Ok(()), None) if end.complete => Ok(()),
-            (Ok(()), None) => Err(Halt::Stopped),
+            (Ok(meanwhile), None) if end.complete => {
+                awaited.extend(meanwhile);
+                if awaited.is_empty() { Ok(()) } else { Err(Halt::Away(self.absent(&awaited).await)) }
+            }
+            (Ok(_), None) => Err(Halt::Stopped),
         }
+    }
+
+    /// Takes out what only copies hold that could not be opened, and gives those: nobody else is asked for it.
+    fn leave_out(&self, rows: &mut Vec<CatalogueRow>) -> BTreeSet<usize> {
+        let mut awaited = BTreeSet::new();
+        rows.retain(|row| {
+            let holders = self.awaited(row, &[]);
+            let is_left_out = !holders.is_empty() && !self.places.iter().any(|place| self.holds(*place, row));
+            if is_left_out {
+                awaited.extend(holders);
+            }
+            !is_left_out
+        });
+        awaited
+    }
+
+    /// The copies that hold the file and are out of reach, by their places.
+    fn awaited(&self, row: &CatalogueRow, faults: &[CopyFault]) -> Vec<usize> {
+        let gone = faults.iter().filter(|fault| fault.kind == CopyFaultKind::Gone);
+        let gone = gone.map(|fault| self.places[fault.source]);
+        let away = self.away.iter().map(|absent| absent.copy).chain(gone);
+        away.filter(|place| self.holds(*place, row)).collect()
+    }
+
+    /// As the catalogue knows; where that knows none of the copies, the plan saw it in the one whose lane this is.
+    fn holds(&self, place: usize, row: &CatalogueRow) -> bool {
+        let copies = &self.work.place.copies;
+        let is_known = |copy: &Copy| self.asked.wants(copy) && copy.row.holds(row.holders);
+        let is_own = Some(copies[place].row.bit) == self.work.segment.source_bit;
+        copies[place].row.holds(row.holders) || is_own && !copies.iter().any(is_known)
+    }
+
+    /// Those that went away meanwhile are asked anew: so the reason is the one that the next try will give as well.
+    async fn absent(&self, awaited: &BTreeSet<usize>) -> Vec<Absent> {
+        let copies = &self.work.place.copies;
+        let is_new = |place: &usize| self.away.iter().all(|absent| absent.copy != *place);
+        let bits: Vec<u8> =
+            awaited.iter().filter(|place| is_new(place)).map(|place| copies[*place].row.bit).collect();
+        let (back, mut absent) = self.work.open_sources(|copy| bits.contains(&copy.row.bit)).await;
+        absent.extend(self.away.iter().filter(|absent| awaited.contains(&absent.copy)).cloned());
+        absent.extend(back.into_iter().map(|(copy, _)| Absent {
+            copy,
+            name: copies[copy].config.name.clone(),
+            why: "it went away for a moment".into(),
+        }));
+        absent.sort_by_key(|absent| absent.copy);
+        absent
     }
 
     /// What waits, what the catalogue knows of it, and what its owner deleted meanwhile.
@@ -175,29 +226,27 @@ impl Segment<'_> {
         Ok((items, rows, dead))
     }
 
-    /// Records the groups as they come. When the job is to go no further the engine is told, and what it had linked by
-    /// then is still recorded; when nothing can be recorded, the rest is left to whoever takes the segment next.
+    /// Records the groups as they come, and gives the copies that files wait for. When the job is to go no further the engine is
+    /// told, and what it had linked by then is still recorded; when nothing can be recorded, the rest is left to whoever takes
+    /// the segment next.
     async fn record_all(
         &self,
         rows: &[CatalogueRow],
         mut groups: tokio::sync::mpsc::Receiver<Group>,
-    ) -> Result<(), Halt> {
-        let mut recorded = Ok(());
+    ) -> Result<BTreeSet<usize>, Halt> {
+        let mut awaited = BTreeSet::new();
+        let mut stopped = false;
         let mut since = Instant::now();
         while let Some(group) = groups.recv().await {
             let seconds = since.elapsed().as_secs_f64() * self.work.share();
             since = Instant::now();
-            let verdicts = self.judge(&group);
-            let copies_away = verdicts.copies_away;
+            let mut verdicts = self.judge(&group, rows);
+            awaited.append(&mut verdicts.awaited);
             match self.record(verdicts, rows, &group, seconds).await {
-                Ok(()) | Err(Halt::Stopped) if copies_away => {
-                    self.work.control.pause();
-                    recorded = Err(Halt::Stuck("every copy is out of reach".into()));
-                }
                 Ok(()) => {}
                 Err(Halt::Stopped) => {
                     self.work.control.pause();
-                    recorded = recorded.and(Err(Halt::Stopped));
+                    stopped = true;
                 }
                 Err(halt) => {
                     self.work.control.cancel();
@@ -205,18 +254,16 @@ impl Segment<'_> {
                 }
             }
         }
-        recorded
+        if stopped { Err(Halt::Stopped) } else { Ok(awaited) }
     }
 
     /// Copies that are known to hold the file come first, then the others; each in order of preference, but the copy whose
     /// lane this is before them.
     fn wanted(&self, row: &CatalogueRow, item: &Item) -> RestoreItem {
-        let holds = |source: &usize| {
-            let place = self.places[*source];
-            self.work.place.copies[place].row.holds(row.holders)
-        };
+        let holds = |source: &usize| self.holds(self.places[*source], row);
         let (mut sources, others): (Vec<usize>, Vec<usize>) = (0..self.sources.len()).partition(holds);
         sources.sort_by_key(|source| !self.is_own(*source));
+        let holders = sources.len();
         sources.extend(others);
         RestoreItem {
             path: row.path.clone(),
@@ -225,6 +272,7 @@ impl Segment<'_> {
             digest: row.digest,
             mode: Some(row.mode),
             sources,
+            holders,
             known_corrupt: item.corrupt,
         }
     }
@@ -251,8 +299,7 @@ impl Segment<'_> {
         // Only what still lies in this segment: a file that was brought sooner meanwhile is counted there.
         let done = segments::settle(&mut tx, segment, &verdicts.done, ItemState::Done).await?;
         let kept = segments::settle(&mut tx, segment, &verdicts.kept, ItemState::Skipped).await?;
-        let failed = segments::settle(&mut tx, segment, &verdicts.failed, ItemState::Failed).await?;
-        figures::add_failures(&mut tx, job.id, &verdicts.failures, now).await?;
+        job.files.failed += fail(work, &mut tx, &verdicts.failures).await?;
         if self.asked.folder.is_none() {
             let done: Vec<FilePath> = verdicts.done.iter().map(|&path| path.clone()).collect();
             findings::resolve(&mut tx, volume, &done, now).await?;
@@ -265,9 +312,11 @@ impl Segment<'_> {
         for (what, note) in &verdicts.notes {
             work.note(&mut tx, what, 20, note).await?;
         }
+        if work.segment.stuck.is_some() && group.iter().any(|(_, outcome)| self.has_answered(outcome)) {
+            work.lane_is_back(&mut tx).await?;
+        }
         job.files.done += done.files;
         job.files.skipped += kept.files;
-        job.files.failed += failed.files;
         job.bytes.done += done.bytes;
         work.progress.settle(in_group(rows, group));
         moving::set(&mut tx, segment, work.worker, work.progress.moving()).await?;
@@ -280,9 +329,16 @@ impl Segment<'_> {
         verdicts
     }
 
-    fn judge<'r>(&self, group: &'r Group) -> Verdicts<'r> {
+    /// Whether the copy whose lane this is said anything of a file.
+    fn has_answered(&self, outcome: &RestoreOutcome) -> bool {
+        let gave = matches!(outcome.result, RestoreResult::Restored { source, .. } if self.is_own(source));
+        let refused = |fault: &CopyFault| fault.kind != CopyFaultKind::Gone && self.is_own(fault.source);
+        gave || outcome.copy_faults.iter().any(refused)
+    }
+
+    fn judge<'r>(&self, group: &'r Group, rows: &[CatalogueRow]) -> Verdicts<'r> {
         let mut verdicts = Verdicts::default();
-        for (_, outcome) in group {
+        for (index, outcome) in group {
             let path = &outcome.path;
             match &outcome.result {
                 RestoreResult::Restored { quarantined, .. } => {
@@ -303,16 +359,15 @@ impl Segment<'_> {
                         detail: "newer than the catalogue; a restore left it alone".into(),
                     });
                 }
-                // No file is lost because no copy can be reached now: it waits until the job goes on.
-                RestoreResult::Failed { .. } if are_away(&outcome.copy_faults) => verdicts.copies_away = true,
                 RestoreResult::Failed { reason } => verdicts.fail(path, reason.clone()),
-                RestoreResult::InNoCopy => {
-                    let reason = match self.away.as_slice() {
-                        [] => NO_COPY.to_owned(),
-                        away => format!("{NO_COPY}: {}", away.join("; ")),
-                    };
-                    verdicts.fail(path, reason);
+                RestoreResult::NotGiven { reason } => {
+                    let row = rows.get(*index);
+                    match row.map(|row| self.awaited(row, &outcome.copy_faults)).unwrap_or_default() {
+                        awaited if awaited.is_empty() => verdicts.fail(path, reason.clone()),
+                        awaited => verdicts.awaited.extend(awaited),
+                    }
                 }
+                RestoreResult::InNoCopy => verdicts.fail(path, NO_COPY.to_owned()),
                 // Such are not handed out: they wait until the job goes on.
                 RestoreResult::NotStarted => {}
             }
@@ -348,8 +403,8 @@ impl Segment<'_> {
             let name = &self.copy(source).config.name;
             figures::add_source(tx, job.id, name, SourceFigures { amount, busy_seconds }).await?;
         }
-        for reason in &self.away {
-            self.work.note(tx, reason, 1, reason).await?;
+        for absent in &self.away {
+            self.work.note_absent(tx, absent).await?;
         }
         Ok(())
     }
@@ -360,9 +415,9 @@ impl Segment<'_> {
         let (name, reason) = (&copy.config.name, &fault.reason);
         match fault.kind {
             CopyFaultKind::Gone => {
-                let note = format!("the copy \"{name}\": {reason}");
-                work.note(tx, &note, 1, &note).await?;
-                return Ok(());
+                let absent =
+                    Absent { copy: self.places[fault.source], name: name.clone(), why: reason.clone() };
+                return Ok(work.note_absent(tx, &absent).await?);
             }
             // Nobody said that it would hold it.
             CopyFaultKind::Missing if !copy.row.holds(row.holders) => return Ok(()),
@@ -377,10 +432,6 @@ impl Segment<'_> {
     fn copy(&self, source: usize) -> &Copy {
         &self.work.place.copies[self.places[source]]
     }
-}
-
-fn are_away(faults: &[CopyFault]) -> bool {
-    !faults.is_empty() && faults.iter().all(|fault| fault.kind == CopyFaultKind::Gone)
 }
 
 impl<'r> Verdicts<'r> {
@@ -399,8 +450,7 @@ impl<'r> Verdicts<'r> {
         }
     }
 
-    fn fail(&mut self, path: &'r FilePath, reason: String) {
-        self.failed.push(path);
+    fn fail(&mut self, path: &FilePath, reason: String) {
         self.failures.push((path.clone(), reason));
     }
 }

@@ -1,8 +1,8 @@
 //! The plan of a restore: what is asked for, minus what is there and good, by the copy that each file will come from.
 //!
 //! The files of each copy are cut into segments of their own, so that different copies work at the same time; within a copy
-//! what was used lately goes first, and files of one age go by directory. Files that no copy holds become items that have
-//! failed already: a retry asks the copies again.
+//! what was used lately goes first, and files of one age go by directory. What only a copy holds that is out of reach lies in its
+//! lane and waits for it. Files that no copy holds become items that have failed already: a retry asks the copies again.
 
 use salvor_domain::finding::{FindingCounts, FindingKind};
 use salvor_domain::job::{ByteCounts, FileCounts, JobRequest, Plan};
@@ -22,7 +22,7 @@ use crate::restore::planner::{Merge, Pair, Scope};
 use crate::restore::rates::{self, Few, PlannedPart};
 use crate::restore::store::figures;
 use crate::restore::store::segments::{self, Item, ItemState, NewSegment, SegmentKind};
-use crate::restore::work::{Copy, Halt, Work};
+use crate::restore::work::{Absent, Copy, Halt, Work};
 use crate::volumes::catalogue::Outline;
 use crate::volumes::findings::{self, NewFinding};
 use crate::volumes::rates_store;
@@ -42,17 +42,14 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
         None => work.volume_root().await.map_err(Halt::Stuck)?,
     };
     let (sources, away) = work.open_sources(|copy| asked.wants(copy)).await;
-    if sources.is_empty() {
-        if away.is_empty() {
-            return Err(Halt::Fail("there is no copy to restore from: the volume has no copy".into()));
-        }
-        return Err(Halt::Stuck(format!("there is no copy to restore from: {}", away.join("; "))));
+    if sources.is_empty() && away.is_empty() {
+        return Err(Halt::Fail("there is no copy to restore from: the volume has no copy".into()));
     }
     if !work.job.dry_run {
         work.sweep(root.clone());
     }
     let scope = Scope::new(paths, files);
-    let mut planning = Planning::new(work, asked, sources);
+    let mut planning = Planning::new(work, asked, sources, &away);
     if asked.may_reunite() {
         planning.nameless =
             Some(Nameless::find(work, &root, &[]).await?).filter(|nameless| !nameless.is_empty());
@@ -76,8 +73,8 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
 struct Planning<'a> {
     work: &'a Work,
     asked: Asked<'a>,
-    /// With each its place among the volume's copies, and the segments that are being filled.
-    sources: Vec<(usize, SourceHandle, Part)>,
+    /// What comes from each copy: first those that are there, then those that are out of reach.
+    parts: Vec<Part>,
     /// Where anything lies nameless.
     nameless: Option<Nameless>,
     claims: Claims,
@@ -91,14 +88,19 @@ struct Planning<'a> {
 
 /// What comes from one copy: segments for each age, and some files for a probe.
 struct Part {
+    /// The copy's place among the volume's.
+    copy: usize,
+    /// None while it is out of reach.
+    source: Option<SourceHandle>,
     ages: [Filling; Age::ALL.len()],
     few: Few,
 }
 
 impl Part {
-    fn new(copy: &Copy) -> Self {
-        let filling = |age| Filling::new(Rank::of(age, 0), Some(copy.row.bit));
-        Self { ages: Age::ALL.map(filling), few: Few::default() }
+    fn new(work: &Work, copy: usize, source: Option<SourceHandle>) -> Self {
+        let bit = work.place.copies[copy].row.bit;
+        let filling = |age| Filling::new(Rank::of(age, 0), Some(bit));
+        Self { copy, source, ages: Age::ALL.map(filling), few: Few::default() }
     }
 
     fn total(&self) -> Amount {
@@ -107,12 +109,12 @@ impl Part {
 }
 
 impl<'a> Planning<'a> {
-    fn new(work: &'a Work, asked: Asked<'a>, sources: Vec<(usize, SourceHandle)>) -> Self {
-        let part = |index: usize| Part::new(&work.place.copies[index]);
-        let sources = sources.into_iter().map(|(index, handle)| (index, handle, part(index))).collect();
+    fn new(work: &'a Work, asked: Asked<'a>, sources: Vec<(usize, SourceHandle)>, away: &[Absent]) -> Self {
+        let there = sources.into_iter().map(|(copy, source)| Part::new(work, copy, Some(source)));
+        let parts = there.chain(away.iter().map(|absent| Part::new(work, absent.copy, None))).collect();
         let (wanted, newer_found, lost, unmet) = Default::default();
         let (nameless, claims, plan) = Default::default();
-        Self { work, asked, sources, nameless, claims, wanted, newer_found, lost, unmet, plan }
+        Self { work, asked, parts, nameless, claims, wanted, newer_found, lost, unmet, plan }
     }
 
     fn at(&mut self, pair: Pair) {
@@ -161,22 +163,22 @@ impl<'a> Planning<'a> {
         let now = self.work.core.clock.now();
         for (row, corrupt) in std::mem::take(&mut self.wanted) {
             let age = Age::of(row.mtime_ns, now);
-            let source = match self.holder(&row) {
-                Some(source) => Some(source),
+            let part = match self.holder(&row) {
+                Some(part) => Some(part),
                 None => looked_up.next().flatten(),
             };
             let item = Item { path: row.path, size: row.size, corrupt };
-            match source {
-                Some(source) => self.fill(source, age, item),
+            match part {
+                Some(part) => self.fill(part, age, item),
                 None => self.lose(item),
             }
         }
         Ok(())
     }
 
-    /// The first reachable copy that the catalogue knows to hold the file.
+    /// The first copy that the catalogue knows to hold the file; one that is out of reach comes last.
     fn holder(&self, row: &Outline) -> Option<usize> {
-        self.sources.iter().position(|(index, ..)| self.copy(*index).row.holds(row.holders))
+        self.parts.iter().position(|part| self.copy(part.copy).row.holds(row.holders))
     }
 
     fn copy(&self, index: usize) -> &Copy {
@@ -188,21 +190,27 @@ impl<'a> Planning<'a> {
         if paths.is_empty() {
             return Ok(Vec::new());
         }
-        let sources: Vec<_> = self.sources.iter().map(|(_, handle, _)| handle.source.clone()).collect();
+        let there = self.parts.iter().map_while(|part| part.source.as_ref());
+        let sources: Vec<_> = there.map(|handle| handle.source.clone()).collect();
+        if sources.is_empty() {
+            // Nobody can say so now: the first that is back does.
+            return Ok(vec![Some(0); paths.len()]);
+        }
         let look = move || {
             paths.iter().map(|path| sources.iter().position(|source| source.stat(path).is_ok())).collect()
         };
         tokio::task::spawn_blocking(look).await.map_err(Halt::panicked)
     }
 
-    fn fill(&mut self, source: usize, age: Age, item: Item) {
-        let Some((_, _, part)) = self.sources.get_mut(source) else { return };
+    fn fill(&mut self, part: usize, age: Age, item: Item) {
+        let Some(part) = self.parts.get_mut(part) else { return };
         part.few.offer(&item);
         part.ages[age as usize].add(item);
     }
 
     fn lose(&mut self, item: Item) {
         self.plan.in_no_copy += 1;
+        self.plan.in_no_copy_bytes += item.size;
         if self.plan.in_no_copy_paths.len() < NAMED {
             self.plan.in_no_copy_paths.push(item.path.to_string());
         }
@@ -210,10 +218,10 @@ impl<'a> Planning<'a> {
     }
 
     /// Writes down what is ready: segments with their items, files that failed already, findings.
-    async fn record(&mut self, at_end: bool, away: &[String]) -> Result<(), Halt> {
+    async fn record(&mut self, at_end: bool, away: &[Absent]) -> Result<(), Halt> {
         let work = self.work;
         let (mut tx, mut job) = work.begin().await?;
-        for filling in self.sources.iter_mut().flat_map(|(_, _, part)| &mut part.ages) {
+        for filling in self.parts.iter_mut().flat_map(|part| &mut part.ages) {
             filling.record(&mut tx, &job, at_end).await?;
         }
         self.claims.record(&mut tx, &job, at_end).await?;
@@ -225,8 +233,8 @@ impl<'a> Planning<'a> {
             let newer = FindingCounts { changed: self.newer_found.len() as u64, ..FindingCounts::default() };
             figures::add_findings(&mut tx, job.id, &newer).await?;
         }
-        for reason in away {
-            work.note(&mut tx, reason, 1, reason).await?;
+        for absent in away {
+            work.note_absent(&mut tx, absent).await?;
         }
         self.lost.clear();
         self.newer_found.clear();
@@ -259,7 +267,7 @@ impl<'a> Planning<'a> {
 
     /// What will be moved.
     fn total(&self) -> Amount {
-        self.sources.iter().map(|(_, _, part)| part.total()).sum()
+        self.parts.iter().map(Part::total).sum()
     }
 
     fn figures(&self) -> (FileCounts, ByteCounts) {
@@ -270,11 +278,11 @@ impl<'a> Planning<'a> {
     /// Copies that nothing recent is known of are tried for a moment.
     async fn probe(&self) -> Result<(), Halt> {
         let parts: Vec<_> = self
-            .sources
+            .parts
             .iter()
-            .map(|(index, source, part)| {
-                let bit = self.copy(*index).row.bit;
-                PlannedPart { bit, source, amount: part.total(), few: &part.few }
+            .filter_map(|part| {
+                let (bit, source) = (self.copy(part.copy).row.bit, part.source.as_ref()?);
+                Some(PlannedPart { bit, source, amount: part.total(), few: &part.few })
             })
             .collect();
         rates::probe_if_stale(self.work, &parts).await
@@ -287,13 +295,15 @@ impl<'a> Planning<'a> {
         let measured = rates_store::measurements(&mut tx, self.work.place.volume.id).await?;
         drop(tx);
         self.plan.reunite = self.claims.total();
-        let planned = |(index, _, part): &(usize, SourceHandle, Part)| {
-            let copy = self.copy(*index);
+        let planned = |part: &Part| {
+            let copy = self.copy(part.copy);
             let measured = measured.get(&copy.row.bit).map_or(&[][..], Vec::as_slice);
-            estimate::planned(&self.work.core, copy, part.total(), measured)
+            match part.source {
+                Some(_) => estimate::planned(&self.work.core, copy, part.total(), measured),
+                None => estimate::unknown(copy, part.total(), "it is out of reach"),
+            }
         };
-        self.plan.sources =
-            self.sources.iter().filter(|(_, _, part)| part.total().files > 0).map(planned).collect();
+        self.plan.sources = self.parts.iter().filter(|part| part.total().files > 0).map(planned).collect();
         self.plan.estimate = estimate::whole(&self.plan.sources);
         Ok(Planned { summary: summary(&self.plan), plan: self.plan, files, bytes })
     }

@@ -1,5 +1,6 @@
 //! All SQL on the tables of jobs: `jobs` here, `segments` and `items` in [`segments`], what a report adds up in
-//! [`figures`], what is on its way in [`moving`], what drills try in [`drills`], what is forgotten in [`prune`].
+//! [`figures`], what is on its way in [`moving`], what waits for copies in [`resting`], what drills try in [`drills`], what is
+//! forgotten in [`prune`].
 //!
 //! Invariant: whoever changes a job reads it with [`lock`] in the same transaction, so that two changes cannot cross.
 
@@ -9,6 +10,7 @@ pub mod moves;
 pub mod moving;
 pub mod orphans;
 pub mod prune;
+pub mod resting;
 pub mod segments;
 
 use chrono::{DateTime, TimeDelta, Utc};

@@ -90,3 +90,65 @@ pub async fn take_out(tx: &mut Tx, segment: i64, paths: &[FilePath]) -> sqlx::Re
     execute!(tx, sql, segment, to_sql(taken.len() as u64), to_sql(bytes))?;
     Ok(taken)
 }
+
+#[cfg(test)]
+mod tests {
+    use salvor_domain::job::{JobRequest, JobState};
+    use salvor_domain::volume::ModeState;
+
+    use super::*;
+    use crate::database::testing::databases;
+    use crate::restore::store::segments;
+    use crate::restore::store::{Job, insert};
+    use crate::volumes::store as volumes;
+
+    async fn job(tx: &mut Tx) -> Job {
+        let now = chrono::DateTime::UNIX_EPOCH;
+        let mode = ModeState::Normal { since: now, reason: "first seen".into(), by: "salvor".into() };
+        volumes::add_volume(tx, "uploads", &mode).await.unwrap();
+        let job = Job {
+            id: JobId::new(now, [1; 10]),
+            volume_id: volumes::volume(tx, "uploads").await.unwrap().unwrap().id,
+            request: JobRequest::Restore { from: vec![], paths: vec![], files: vec![], to_folder: None },
+            state: JobState::Running { since: now },
+            approved: true,
+            dry_run: false,
+            ticket: None,
+            created_at: now,
+            created_by: "ann".into(),
+            started_at: None,
+            finished_at: None,
+            active_seconds: 0.0,
+            active_since: None,
+            plan: None,
+            files: Default::default(),
+            bytes: Default::default(),
+            limits: Default::default(),
+            stuck: None,
+        };
+        insert(tx, &job).await.unwrap();
+        job
+    }
+
+    #[tokio::test]
+    async fn an_item_that_was_moved_is_settled_where_it_lies() {
+        let (_folder, all) = databases().await;
+        for db in all {
+            let mut tx = db.begin().await.unwrap();
+            let job = job(&mut tx).await;
+            let paths = ["a", "b", "c"].map(|name| FilePath::new(name).unwrap());
+            let items = paths.clone().map(|path| Item { path, size: 7, corrupt: false });
+            let first = segments::insert_work(&mut tx, job.id, &items, 5, None).await.unwrap();
+            // A worker has all three in hand when somebody asks for one of them.
+            let raised = take_out(&mut tx, first, &paths[1..2]).await.unwrap();
+            segments::insert_work(&mut tx, job.id, &raised, -1, None).await.unwrap();
+            let in_hand: Vec<&FilePath> = paths.iter().collect();
+            let mut failed =
+                segments::settle_each(&mut tx, first, &in_hand, ItemState::Failed).await.unwrap();
+            failed.sort_unstable();
+            assert_eq!(failed, [(paths[0].clone(), 7), (paths[2].clone(), 7)]);
+            let states = segments::states(&mut tx, job.id, &paths[1..2]).await.unwrap();
+            assert_eq!(states, [(paths[1].clone(), ItemState::Waiting)]);
+        }
+    }
+}

@@ -7,7 +7,9 @@ use salvor_domain::ids::JobId;
 use salvor_domain::path::FilePath;
 use salvor_domain::progress::Amount;
 use salvor_domain::segment::{LEASE, SegmentState};
+use salvor_domain::stuck::{LONGEST_WAIT, Stuck};
 use sqlx::AssertSqlSafe;
+use sqlx::types::Json;
 
 use super::{from_sql, to_sql};
 use crate::database::{Tx, bad_row, build, execute, fetch_all, fetch_optional, push_paths, scalar};
@@ -44,6 +46,8 @@ pub struct Segment {
     pub range: Option<(FilePath, FilePath)>,
     pub files: u64,
     pub bytes: u64,
+    /// What holds it up, or did until it was tried again just now: see [`super::resting`].
+    pub stuck: Option<Stuck>,
 }
 
 #[derive(Debug, Clone)]
@@ -159,18 +163,25 @@ pub struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// The condition on a row of `segments`: nobody holds it and its job wants it done. Binds `$1` to `$3`. A lease that ends
-    /// later than one taken now was taken before the clock went backwards: a living holder would have renewed it.
+    /// The condition on a row of `segments`: nobody holds it, it does not rest, and its job wants it done. Binds `$1` to `$4`. A
+    /// lease that ends later than one taken now was taken before the clock went backwards: a living holder would have renewed
+    /// it; so was a rest that is longer than any.
     fn condition(&self) -> String {
         let volumes: Vec<String> = self.volumes.iter().map(i64::to_string).collect();
         format!(
             "(segments.state = 'waiting' OR (segments.state = 'leased' \
              AND (segments.lease_until <= $1 OR segments.lease_until > $3))) \
+             AND (segments.tries_again_at IS NULL OR segments.tries_again_at <= $1 OR segments.tries_again_at > $4) \
              AND ((jobs.state = 'planning' AND segments.kind = 'plan') \
              OR (jobs.state = 'running' AND segments.kind = 'work')) \
              AND jobs.volume_id IN ({}) AND ($2 = '' OR segments.job_id = $2)",
             if volumes.is_empty() { "0".to_owned() } else { volumes.join(", ") }
         )
+    }
+
+    /// `$1`, `$3` and `$4`.
+    fn times(&self) -> (DateTime<Utc>, DateTime<Utc>, DateTime<Utc>) {
+        (self.now, self.now + LEASE, self.now + LONGEST_WAIT)
     }
 
     fn only(&self) -> String {
@@ -186,7 +197,8 @@ pub async fn waiting(tx: &mut Tx, search: Search<'_>) -> sqlx::Result<Vec<Waitin
          GROUP BY jobs.volume_id, segments.source_bit ORDER BY jobs.volume_id, segments.source_bit",
         search.condition()
     ));
-    let rows = fetch_all!(tx, (i64, Option<i64>, i64), sql, search.now, search.only(), search.now + LEASE)?;
+    let (now, lease, rest) = search.times();
+    let rows = fetch_all!(tx, (i64, Option<i64>, i64), sql, now, search.only(), lease, rest)?;
     rows.into_iter()
         .map(|(volume_id, bit, best_rank)| {
             Ok(Waiting { lane: Lane::of(volume_id, stored_bit(volume_id, bit)?), best_rank })
@@ -208,9 +220,8 @@ pub async fn candidate(tx: &mut Tx, search: Search<'_>, lane: Lane) -> sqlx::Res
          ORDER BY segments.rank, segments.job_id, segments.id LIMIT 1)",
         search.condition()
     ));
-    fetch_optional!(tx, SegmentRow, sql, search.now, search.only(), search.now + LEASE)?
-        .map(Segment::try_from)
-        .transpose()
+    let (now, lease, rest) = search.times();
+    fetch_optional!(tx, SegmentRow, sql, now, search.only(), lease, rest)?.map(Segment::try_from).transpose()
 }
 
 /// Reads a segment to change it.
@@ -228,7 +239,9 @@ pub async fn save_state(tx: &mut Tx, id: i64, state: SegmentState) -> sqlx::Resu
     // `lease_until` stays when a lease ends: it tells until when somebody was at the job.
     execute!(
         tx,
-        "UPDATE segments SET state = $2, worker = $3, lease_until = coalesce($4, lease_until), done_at = $5 WHERE id = $1",
+        "UPDATE segments SET state = $2, worker = $3, lease_until = coalesce($4, lease_until), done_at = $5, \
+         stuck = CASE WHEN $2 = 'done' THEN NULL ELSE stuck END, \
+         tries_again_at = CASE WHEN $2 = 'done' THEN NULL ELSE tries_again_at END WHERE id = $1",
         id,
         word,
         worker,
@@ -343,17 +356,29 @@ pub async fn settle<P: Borrow<FilePath>>(
     paths: &[P],
     state: ItemState,
 ) -> sqlx::Result<Amount> {
-    let mut settled = Amount::default();
+    let settled = settle_each(tx, segment, paths, state).await?;
+    Ok(settled.into_iter().map(|(_, size)| Amount::file(size)).sum())
+}
+
+/// As [`settle`], with each of them and its bytes.
+pub async fn settle_each<P: Borrow<FilePath>>(
+    tx: &mut Tx,
+    segment: i64,
+    paths: &[P],
+    state: ItemState,
+) -> sqlx::Result<Vec<(FilePath, u64)>> {
+    let mut settled = Vec::with_capacity(paths.len());
     for paths in paths.chunks(CHUNK) {
-        let sizes: Vec<(i64,)> = build!(&mut *tx, |query, connection| {
+        let rows: Vec<(Vec<u8>, i64)> = build!(&mut *tx, |query, connection| {
             query.push("UPDATE items SET state = ").push_bind(state.code());
             query.push(" WHERE segment_id = ").push_bind(segment).push(" AND state = ");
             query.push_bind(ItemState::Waiting.code()).push(" AND path IN ");
-            push_paths!(query, paths.iter().map(P::borrow)).push(" RETURNING size");
-            query.build_query_as::<(i64,)>().fetch_all(connection).await
+            push_paths!(query, paths.iter().map(P::borrow)).push(" RETURNING path, size");
+            query.build_query_as::<(Vec<u8>, i64)>().fetch_all(connection).await
         })?;
-        settled.files += sizes.len() as u64;
-        settled.bytes += sizes.iter().map(|(size,)| from_sql(*size)).sum::<u64>();
+        for (path, size) in rows {
+            settled.push((stored_path("items", segment, path)?, from_sql(size)));
+        }
     }
     Ok(settled)
 }
@@ -403,6 +428,7 @@ pub(super) struct SegmentRow {
     last_path: Option<Vec<u8>>,
     files: i64,
     bytes: i64,
+    stuck: Option<Json<Stuck>>,
 }
 
 impl TryFrom<SegmentRow> for Segment {
@@ -439,6 +465,7 @@ impl TryFrom<SegmentRow> for Segment {
             range,
             files: from_sql(row.files),
             bytes: from_sql(row.bytes),
+            stuck: row.stuck.map(|Json(stuck)| stuck),
         })
     }
 }

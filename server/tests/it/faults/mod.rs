@@ -3,6 +3,7 @@
 //!
 //! Where a fault takes a privilege that is missing (mounts) or a program that is not there, the test says so and passes.
 
+mod away;
 mod database;
 mod disk;
 mod hung;

@@ -12,7 +12,7 @@ use salvor_engine::{
 };
 
 use super::folders;
-use crate::restore::drivers::deleted;
+use crate::restore::drivers::{deleted, fail};
 use crate::restore::store::figures::{self, SourceFigures};
 use crate::restore::store::orphans::{self, OrphanFor};
 use crate::restore::store::segments::{self, Item, ItemState};
@@ -134,7 +134,6 @@ impl Moves<'_> {
         let work = self.work;
         let mut verdicts = self.judge(batch, rows, items, report);
         let (volume, now, segment) = (work.place.volume.id, work.core.clock.now(), work.segment.id);
-        let failed: Vec<&FilePath> = verdicts.failures.iter().map(|(path, _)| path).collect();
         let (mut tx, mut job) = work.begin().await?;
         let dead = deleted::verified(work, &mut tx, self.volume, &verdicts.done).await?;
         let (gone, done): (Vec<_>, _) = verdicts.done.into_iter().partition(|path| dead.contains(*path));
@@ -145,11 +144,10 @@ impl Moves<'_> {
         let kept = segments::settle(&mut tx, segment, &verdicts.kept, ItemState::Skipped).await?;
         orphans::forget(&mut tx, job.id, &verdicts.done).await?;
         if work.job.kind() == JobKind::Reunite {
-            let failed = segments::settle(&mut tx, segment, &failed, ItemState::Failed).await?;
-            figures::add_failures(&mut tx, job.id, &verdicts.failures, now).await?;
-            job.files.failed += failed.files;
+            job.files.failed += fail(work, &mut tx, &verdicts.failures).await?;
         } else {
             // The copies' turn.
+            let failed: Vec<&FilePath> = verdicts.failures.iter().map(|(path, _)| path).collect();
             orphans::forget(&mut tx, job.id, &failed).await?;
             for (path, reason) in &verdicts.failures {
                 work.note(&mut tx, "orphan", 20, &format!("{path}: {reason}; a copy is asked for it"))
