@@ -10,6 +10,7 @@ mod link;
 mod place;
 mod plot;
 mod proxy;
+mod raw;
 mod restore;
 mod reunite;
 mod settings;
@@ -40,7 +41,11 @@ fn main() -> ExitCode {
     if !arguments.iter().any(|argument| argument == "--bench") {
         return ExitCode::SUCCESS;
     }
-    match run(&arguments) {
+    let done = match arguments.as_slice() {
+        [raw, from, to, _] if raw == "raw" => raw::run(Path::new(from), Path::new(to)),
+        _ => run(&arguments),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error}");

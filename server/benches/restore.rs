@@ -2,7 +2,7 @@
 //! promise nothing about durability, so a `sync -f` follows them.
 
 use crate::Outcome;
-use crate::harness::{Contest, Contestant, Tree, has};
+use crate::harness::{Contest, Contestant, Tree, has, quoted};
 use crate::place::{Place, Room};
 use crate::settings::Settings;
 use crate::table::Report;
@@ -37,7 +37,7 @@ pub fn run(settings: &Settings) -> Outcome<Report> {
         let rclone = format!(
             "rclone copy --quiet --transfers 16 --checkers 16 --exclude '/.salvor/**' {copy} {volume} && {sync}"
         );
-        contestants.push(Contestant::peer("rclone copy, sync", 1.0, rclone));
+        contestants.push(Contestant::peer("rclone copy, sync", 5.0, rclone));
     }
     if has("restic") {
         let restic =
@@ -45,10 +45,13 @@ pub fn run(settings: &Settings) -> Outcome<Report> {
         tree.run(&format!("{restic} init && cd {copy} && {restic} backup site*"))?;
         contestants.push(Contestant::peer(
             "restic restore, sync",
-            1.0,
+            3.0,
             format!("{restic} restore latest --target {volume} && {sync}"),
         ));
     }
+    let bench = quoted(&std::env::current_exe()?.display().to_string());
+    contestants
+        .push(Contestant::new("the file system alone", format!("{bench} raw {copy} {volume} --bench")));
     let mut contest = Contest { title: "restore", files, contestants };
     contest.hold(&tree, rounds, || tree.empty_volume())?;
 

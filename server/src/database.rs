@@ -8,6 +8,8 @@
 //! Invariant: a transaction that writes begins with [`Db::begin`]. On SQLite that is `BEGIN IMMEDIATE`: a reader that
 //! turns writer half-way would fail with "database is locked".
 
+mod paths;
+
 use std::ops::Deref;
 use std::path::Path;
 use std::str::FromStr;
@@ -20,9 +22,13 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection, PgConnection, Postgres, Sqlite, Transaction};
 
+pub use paths::Paths;
+
 /// How long a statement waits for SQLite's one writer, or for a connection of the pool.
 const PATIENCE: Duration = Duration::from_secs(20);
 const CONNECTIONS: u32 = 8;
+/// Rows that SQLite reads ahead of whoever takes them.
+const ROWS: usize = 1_000;
 /// How long a server that may be away is waited for.
 const KNOCK: Duration = Duration::from_secs(3);
 
@@ -106,19 +112,6 @@ macro_rules! build {
 }
 pub(crate) use build;
 
-/// Appends `(path, path, …)` to the query of [`build!`].
-macro_rules! push_paths {
-    ($query:expr, $paths:expr) => {{
-        $query.push("(");
-        let mut list = $query.separated(", ");
-        for path in $paths {
-            list.push_bind(path.as_bytes());
-        }
-        $query.push(")")
-    }};
-}
-pub(crate) use push_paths;
-
 macro_rules! fetch_optional {
     ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
         $crate::database::on!($tx, |c| sqlx::query_as::<_, $row>($sql)$(.bind($bind))*.fetch_optional(c).await)
@@ -154,7 +147,9 @@ impl Db {
             // A commit that was acknowledged survives a power cut (promise I1).
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            .busy_timeout(PATIENCE);
+            .busy_timeout(PATIENCE)
+            // Whoever reads rows is woken so much less often.
+            .row_buffer_size(ROWS);
         let pool = SqlitePoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(PATIENCE)
@@ -352,6 +347,14 @@ impl Tx {
             Self::Postgres(_) => {
                 format!("substring({column} FROM octet_length({column}) - {length} + 1) = ${parameter}")
             }
+        }
+    }
+
+    /// The condition that the bytes in `column` are one of the [`Paths`] bound to `$parameter`.
+    pub fn among(&self, column: &str, parameter: u8) -> String {
+        match self {
+            Self::Sqlite(_) => format!("{column} IN (SELECT unhex(value) FROM json_each(${parameter}))"),
+            Self::Postgres(_) => format!("{column} = ANY(${parameter})"),
         }
     }
 

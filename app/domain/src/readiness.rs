@@ -32,6 +32,25 @@ pub struct Objectives {
     pub drill_every: Option<Span>,
 }
 
+/// What is known of how old a copy is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CopyAge {
+    /// Start of the last protect that brought it everything there was, and how many files it could not bring.
+    pub protected_at: Option<DateTime<Utc>>,
+    pub except: u64,
+    /// Of a copy that another tool makes: when it was last listed to be adopted, and when what it listed was taken, where the
+    /// copy says so.
+    pub adopted_at: Option<DateTime<Utc>>,
+    pub taken_at: Option<DateTime<Utc>>,
+}
+
+impl CopyAge {
+    /// What was on the volume then is in the copy.
+    pub fn as_of(&self) -> Option<DateTime<Utc>> {
+        self.protected_at.max(self.taken_at)
+    }
+}
+
 /// A copy as it stands, for [`judge`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct CopyFacts {
@@ -41,8 +60,7 @@ pub struct CopyFacts {
     pub held: Amount,
     /// What would come from it if every file came from the first copy that holds it.
     pub first: Amount,
-    /// Start of the last protect that brought it everything there was.
-    pub protected_at: Option<DateTime<Utc>>,
+    pub age: CopyAge,
     /// Files that it gave wrongly or not at all.
     pub faults: u64,
     /// How long `held` takes, and `first`.
@@ -96,6 +114,14 @@ pub struct CopyReadiness {
     pub lacking: u64,
     pub faults: u64,
     pub protected_at: Option<DateTime<Utc>>,
+    /// Files that the last protect could not bring to it.
+    #[serde(default)]
+    pub except: u64,
+    /// When it was last adopted, and when what it held then was taken, where it says so.
+    #[serde(default)]
+    pub adopted_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub taken_at: Option<DateTime<Utc>>,
     pub rpo: Judged,
     pub rto: Judged,
     pub drill: Judged,
@@ -153,27 +179,48 @@ fn judge_copy(objectives: Objectives, copy: &CopyFacts, all: Amount, now: DateTi
         held: copy.held,
         lacking,
         faults: copy.faults,
-        protected_at: copy.protected_at,
-        rpo: copy_rpo(objectives.rpo, copy, now),
-        rto: copy_rto(objectives.rto, copy, lacking),
+        protected_at: copy.age.protected_at,
+        except: copy.age.except,
+        adopted_at: copy.age.adopted_at,
+        taken_at: copy.age.taken_at,
+        rpo: copy_rpo(objectives.rpo, copy, lacking, now),
+        rto: copy_rto(objectives.rto, copy, lacking, all.files),
         drill: copy_drill(objectives.drill_every, copy.last_drill.as_ref(), now),
         basis: copy.whole.basis.clone(),
         last_drill: copy.last_drill.clone(),
     }
 }
 
-fn copy_rpo(objective: Option<Span>, copy: &CopyFacts, now: DateTime<Utc>) -> Judged {
-    match copy.protected_at {
+fn copy_rpo(objective: Option<Span>, copy: &CopyFacts, lacking: u64, now: DateTime<Utc>) -> Judged {
+    let Some(at) = copy.age.as_of() else { return of_unknown_age(objective, &copy.age, now) };
+    let age = age_seconds(at, now);
+    let ago = units::duration(age);
+    let mut reason = match copy.age.protected_at == Some(at) {
+        true => format!("everything that was there {ago} ago is in it"),
+        false => format!("what it holds was taken {ago} ago"),
+    };
+    if copy.age.except > 0 && copy.age.protected_at == Some(at) {
+        reason.push_str(&format!(", but for {} that could not be brought to it", files(copy.age.except)));
+    }
+    Judged::held(objective, exactly(age), reason).unless_lacking(lacking)
+}
+
+/// No protect, and no word of the copy itself, says how old it is.
+fn of_unknown_age(objective: Option<Span>, age: &CopyAge, now: DateTime<Utc>) -> Judged {
+    match age.adopted_at {
         Some(at) => {
-            let age = age_seconds(at, now);
-            let reason = format!("everything that was there {} ago is in it", units::duration(age));
-            Judged::held(objective, exactly(age), reason)
+            let ago = units::duration(age_seconds(at, now));
+            let reason = format!("it was adopted {ago} ago; how old its files were then is not known");
+            Judged::unknown(objective, reason)
         }
         None => Judged::lost(objective, "no protect has ever brought it everything".into()),
     }
 }
 
-fn copy_rto(objective: Option<Span>, copy: &CopyFacts, lacking: u64) -> Judged {
+fn copy_rto(objective: Option<Span>, copy: &CopyFacts, lacking: u64, all: u64) -> Judged {
+    if all == 0 {
+        return Judged::unknown(objective, EMPTY.into());
+    }
     if copy.held.files == 0 && lacking > 0 {
         return Judged::lost(objective, "it is not known to hold any file".into());
     }
@@ -185,15 +232,7 @@ fn copy_rto(objective: Option<Span>, copy: &CopyFacts, lacking: u64) -> Judged {
         0 => format!("everything comes back from it in {takes}"),
         _ => format!("the {} that it holds come back in {takes}", files(copy.held.files)),
     };
-    let judged = Judged::held(objective, range, format!("{what}, by {}", copy.whole.basis));
-    match (judged.verdict, lacking) {
-        (Verdict::Met, 1..) => Judged {
-            verdict: Verdict::Missed,
-            reason: format!("{}; {} not in it", judged.reason, are(lacking)),
-            ..judged
-        },
-        _ => judged,
-    }
+    Judged::held(objective, range, format!("{what}, by {}", copy.whole.basis)).unless_lacking(lacking)
 }
 
 fn copy_drill(objective: Option<Span>, last: Option<&DrillResult>, now: DateTime<Utc>) -> Judged {
@@ -224,7 +263,7 @@ fn whole_rpo(objective: Option<Span>, facts: &VolumeFacts, now: DateTime<Utc>) -
     if facts.copies.is_empty() {
         return Judged::lost(objective, "it has no copy: what is lost is lost".into());
     }
-    let age = |copy: &CopyFacts| copy.protected_at.map(|at| age_seconds(at, now));
+    let age = |copy: &CopyFacts| copy.age.as_of().map(|at| age_seconds(at, now));
     let whole = facts.copies.iter().filter(|copy| copy.held.files >= facts.all.files);
     let newest =
         whole.filter_map(|copy| Some((age(copy)?, copy.name.as_str()))).min_by(|a, b| a.0.total_cmp(&b.0));
@@ -244,7 +283,14 @@ fn whole_rpo(objective: Option<Span>, facts: &VolumeFacts, now: DateTime<Utc>) -
             );
             Judged::held(objective, exactly(age), reason)
         }
-        None => Judged::lost(objective, "no protect has ever been completed".into()),
+        // Copies that were adopted are there, however old they are.
+        None => match facts.copies.iter().find(|copy| copy.first.files > 0 && copy.age.as_of().is_none()) {
+            Some(copy) if copy.age.adopted_at.is_some() => {
+                let judged = of_unknown_age(objective, &copy.age, now);
+                Judged { reason: format!("{}: {}", copy.name, judged.reason), ..judged }
+            }
+            _ => Judged::lost(objective, "no protect has ever been completed".into()),
+        },
     }
 }
 
@@ -260,7 +306,7 @@ fn whole_rto(objective: Option<Span>, facts: &VolumeFacts) -> Judged {
         );
     }
     if facts.all.files == 0 {
-        return Judged::unknown(objective, "the catalogue is empty: run protect".into());
+        return Judged::unknown(objective, EMPTY.into());
     }
     let used: Vec<&CopyFacts> = facts.copies.iter().filter(|copy| copy.first.files > 0).collect();
     if let Some(blind) = used.iter().find(|copy| copy.part.range.is_none()) {
@@ -311,20 +357,21 @@ fn warnings(readiness: &Readiness) -> Vec<String> {
     }
     for copy in &readiness.copies {
         if copy.lacking > 0 && readiness.files > 0 {
-            warnings.push(format!(
-                "{}: {} of {} not in it.",
-                copy.name,
-                units::count(copy.lacking),
-                are(readiness.files)
-            ));
+            let (lacking, all) = (units::count(copy.lacking), files(readiness.files));
+            let are = if copy.lacking == 1 { "is" } else { "are" };
+            warnings.push(format!("{}: {lacking} of {all} {are} not in it.", copy.name));
         }
         if copy.faults > 0 {
             let gave = units::counted(copy.faults, "file", "files");
             warnings.push(format!("{}: it gave {gave} wrongly or not at all.", copy.name));
         }
-        // A drill that failed is told whether or not drills are asked for.
+        if copy.except > 0 {
+            let left = files(copy.except);
+            warnings.push(format!("{}: the last protect could not bring {left} to it.", copy.name));
+        }
+        // A drill that failed, or found no file to verify, is told whether or not drills are asked for.
         if copy.drill.verdict == Verdict::Unset
-            && copy.last_drill.as_ref().is_some_and(|drill| drill.failed > 0)
+            && copy.last_drill.as_ref().is_some_and(|drill| drill.failed > 0 || drill.verified == 0)
         {
             warnings.push(format!("{}: {}.", copy.name, copy.drill.reason));
         }
@@ -332,7 +379,21 @@ fn warnings(readiness: &Readiness) -> Vec<String> {
     warnings
 }
 
+const EMPTY: &str = "the catalogue is empty: run protect, or protect --adopt with a copy that has the files";
+
 impl Judged {
+    /// A copy that lacks files meets no objective.
+    fn unless_lacking(self, lacking: u64) -> Self {
+        match lacking {
+            0 => self,
+            _ => Self {
+                verdict: if self.verdict == Verdict::Met { Verdict::Missed } else { self.verdict },
+                reason: format!("{}; {} not in it", self.reason, are(lacking)),
+                ..self
+            },
+        }
+    }
+
     /// A known range against the objective.
     fn held(objective: Option<Span>, range: EtaRange, reason: String) -> Self {
         let verdict = match objective.map(Span::seconds_f64) {

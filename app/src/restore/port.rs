@@ -171,7 +171,7 @@ impl ReadinessView {
         use chrono::TimeDelta;
         use salvor_domain::cost::{Basis, Estimate};
         use salvor_domain::progress::{Amount, EtaRange};
-        use salvor_domain::readiness::{CopyFacts, DrillResult, Objectives, VolumeFacts, judge};
+        use salvor_domain::readiness::{CopyAge, CopyFacts, DrillResult, Objectives, VolumeFacts, judge};
         use salvor_domain::volume::Placement;
 
         let now = DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(100);
@@ -185,7 +185,7 @@ impl ReadinessView {
             placement: Placement::Onsite,
             held: amount(300),
             first: amount(300),
-            protected_at: Some(now - TimeDelta::hours(30)),
+            age: CopyAge { protected_at: Some(now - TimeDelta::hours(30)), ..CopyAge::default() },
             faults: 1,
             whole: estimate(Some((3_600.0, 7_200.0)), "a drill in the last 30 days"),
             part: estimate(Some((3_600.0, 7_200.0)), "a drill in the last 30 days"),
@@ -205,7 +205,7 @@ impl ReadinessView {
             placement: Placement::Offsite,
             held: amount(320),
             first: amount(20),
-            protected_at: Some(now - TimeDelta::hours(3)),
+            age: CopyAge { protected_at: Some(now - TimeDelta::hours(3)), ..CopyAge::default() },
             faults: 0,
             whole: estimate(None, "not measured yet"),
             part: estimate(None, "not measured yet"),

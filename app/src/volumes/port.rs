@@ -44,6 +44,11 @@ pub struct CopyView {
     pub files: u64,
     pub bytes: u64,
     pub protected_at: Option<DateTime<Utc>>,
+    /// Of a copy that another tool makes: when it was last adopted, and when what it held then was taken, where it says so.
+    #[serde(default)]
+    pub adopted_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub taken_at: Option<DateTime<Utc>>,
     /// Files that it gave wrongly or not at all.
     pub faults: u64,
     /// Measured when reading from it; absent when nothing was.
@@ -196,6 +201,8 @@ impl VolumeView {
             files,
             bytes: files * 30_000,
             protected_at: Some(at),
+            adopted_at: None,
+            taken_at: None,
             faults: 0,
             bytes_per_second: Some(12.5e6),
             limit: CopyLimits::default(),

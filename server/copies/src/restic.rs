@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::ops::{ControlFlow, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Buf, Bytes};
 use rustic_backend::LocalBackend;
@@ -37,6 +37,8 @@ struct Inner {
     folder: PathBuf,
     /// When the latest snapshot was picked; `None` where the configuration names one.
     picked: Option<Instant>,
+    /// When the snapshot was made.
+    taken_at: SystemTime,
     repo: Arc<Repo>,
     trees: Trees,
     /// The tree that is the volume's folder.
@@ -55,8 +57,9 @@ impl ResticSource {
         let repo = Arc::new(repo.to_indexed().map_err(|why| gone(words(&why)))?);
         let trees = Trees::new(repo.clone());
         let root = find_root(&trees, &snapshot, &place.root).map_err(gone)?;
+        let taken_at = SystemTime::from(snapshot.time.timestamp());
         let picked = (place.snapshot == LATEST).then(Instant::now);
-        let inner = Arc::new(Inner { folder, picked, repo, trees, root });
+        let inner = Arc::new(Inner { folder, picked, taken_at, repo, trees, root });
         Ok(Self { name: name.into(), inner })
     }
 }
@@ -102,6 +105,10 @@ impl Source for ResticSource {
 
     fn parallel(&self) -> RangeInclusive<usize> {
         1..=8
+    }
+
+    fn taken_at(&self) -> Option<SystemTime> {
+        Some(self.inner.taken_at)
     }
 
     fn is_spent(&self) -> bool {

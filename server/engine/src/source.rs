@@ -7,7 +7,7 @@
 use std::io::Read;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use salvor_domain::digest::Digest;
 use salvor_domain::path::{FilePath, shown};
@@ -53,6 +53,11 @@ pub trait Source: Send + Sync {
     /// How many files may be read from it at once: the fewest that make sense and the most that it is asked to bear.
     fn parallel(&self) -> RangeInclusive<usize> {
         1..=8
+    }
+
+    /// When what it holds was taken from the volume, where the copy itself says so.
+    fn taken_at(&self) -> Option<SystemTime> {
+        None
     }
 
     /// Whether it is to be opened anew before something new begins: its connection is broken, or what it knows of the copy

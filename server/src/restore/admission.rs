@@ -202,18 +202,45 @@ async fn check_places(core: &Core, config: &VolumeConfig, request: &JobRequest) 
             copy.place.kind()
         )));
     }
+    if let (JobRequest::Protect { adopt: None, .. }, []) = (request, needed.as_slice()) {
+        return Err(Error::invalid(no_target(config)));
+    }
     let looks = needed.iter().map(|copy| reach::copy(core, &config.name, copy));
     for (copy, look) in needed.iter().zip(join_all(looks).await) {
         match look {
             // It may only be slow; whether it is there is the plan's to find out.
             Err(Away::Silent(_)) if copy.place.folder().is_none() => {}
             Err(away) => {
-                return Err(Error::conflict(format!("The copy \"{}\" is out of reach: {away}.", copy.name)));
+                let way_out = match request {
+                    JobRequest::Protect { to, adopt: None } if to.is_empty() && needed.len() > 1 => {
+                        let others = needed.iter().map(|copy| copy.name.as_str());
+                        let others: Vec<_> = others.filter(|name| *name != copy.name).collect();
+                        format!(" Without it: --to {}.", others.join(" --to "))
+                    }
+                    _ => String::new(),
+                };
+                let name = &copy.name;
+                return Err(Error::conflict(format!(
+                    "The copy \"{name}\" is out of reach: {away}.{way_out}"
+                )));
             }
             Ok(_) => {}
         }
     }
     Ok(())
+}
+
+/// A protect that would write to no copy: what to do instead.
+fn no_target(config: &VolumeConfig) -> String {
+    let name = &config.name;
+    match config.copies.first() {
+        None => format!("The volume \"{name}\" has no copy: add a [[volume.copy]] to the configuration."),
+        Some(copy) => format!(
+            "No copy of the volume \"{name}\" takes files: Salvor only reads what another tool keeps there. To fill the catalogue \
+             from one: salvor protect {name} --adopt {}.",
+            copy.name
+        ),
+    }
 }
 
 pub(super) async fn check_mode(tx: &mut Tx, volume: &VolumeRow, request: &JobRequest) -> Result<()> {

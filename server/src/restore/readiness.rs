@@ -45,7 +45,7 @@ async fn of(core: &Core, config: &VolumeConfig) -> Result<ReadinessView> {
             placement: copy.placement,
             held,
             first,
-            protected_at: row.protected_at,
+            age: row.age,
             faults: row.faults,
             whole: estimate::of_copy(core, copy, &row, held, &measured),
             part: estimate::of_copy(core, copy, &row, first, &measured),

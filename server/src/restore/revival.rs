@@ -35,7 +35,7 @@ pub async fn revive(core: &Core, only: Option<JobId>) -> sqlx::Result<()> {
         let Ok(state) = job.state.clone().try_again(now) else { continue };
         resting::try_now(&mut tx, id, now).await?;
         // Another worker may have done its last segment meanwhile: then nobody else would come to end it.
-        let job = worker::finish_if_done(&mut tx, job.moved(state, now), now).await?;
+        let job = worker::finish_if_done(core, &mut tx, job.moved(state, now), now).await?;
         store::save(&mut tx, &job).await?;
         tx.commit().await?;
     }

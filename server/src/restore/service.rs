@@ -147,7 +147,7 @@ pub async fn control(core: &Core, actor: &Actor, id: JobId, control: JobControl)
     }
     events::record(&mut tx, now, actor, kind, id, &format!("{} {what}.", actor.name)).await?;
     // A plan with nothing to do, or a pause after the last batch: no worker will come to end it.
-    let job = worker::finish_if_done(&mut tx, job, now).await?;
+    let job = worker::finish_if_done(core, &mut tx, job, now).await?;
     store::save(&mut tx, &job).await?;
     let report = report(&mut tx, job, now).await?;
     tx.commit().await?;

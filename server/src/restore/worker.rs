@@ -356,7 +356,7 @@ async fn end_plan(work: &Work, planned: Planned) -> Result<(), Halt> {
     let job = revival::settle(&mut tx, job.moved(state, now), true, now).await?;
     let salvor = Actor::salvor();
     events::record(&mut tx, now, &salvor, EventKind::JobPlanned, job.id, &planned.summary).await?;
-    let job = finish_if_done(&mut tx, job, now).await?;
+    let job = finish_if_done(&work.core, &mut tx, job, now).await?;
     let committed = work.commit(tx, &job).await;
     work.core.nudge.notify_one();
     match committed {
@@ -370,7 +370,7 @@ async fn end_work(work: &Work) -> Result<(), Halt> {
     let (mut tx, job) = work.begin_end().await?;
     complete(work, &mut tx, &job).await?;
     let job = revival::settle(&mut tx, job, true, work.core.clock.now()).await?;
-    let job = finish_if_done(&mut tx, job, work.core.clock.now()).await?;
+    let job = finish_if_done(&work.core, &mut tx, job, work.core.clock.now()).await?;
     let job = revival::hold_up(&mut tx, job, work.core.clock.now()).await?;
     match work.commit(tx, &job).await {
         Ok(()) | Err(Halt::Stopped) => Ok(()),
@@ -387,14 +387,19 @@ async fn complete(work: &Work, tx: &mut Tx, job: &Job) -> Result<(), Halt> {
 }
 
 /// A running job without open segments has come to its end: whoever sets one running asks this, since no worker will.
-pub async fn finish_if_done(tx: &mut Tx, job: Job, now: chrono::DateTime<chrono::Utc>) -> sqlx::Result<Job> {
+pub async fn finish_if_done(
+    core: &Core,
+    tx: &mut Tx,
+    job: Job,
+    now: chrono::DateTime<chrono::Utc>,
+) -> sqlx::Result<Job> {
     let Ok(finished) = job.state.clone().finish(now) else { return Ok(job) };
     if !job.dry_run && segments::open_count(tx, job.id).await? > 0 {
         return Ok(job);
     }
     match job.kind() {
         JobKind::Check => drivers::check::finish(tx, &job, now).await?,
-        JobKind::Protect => drivers::protect::finish(tx, &job).await?,
+        JobKind::Protect => drivers::protect::finish(core, tx, &job).await?,
         JobKind::Restore => drivers::restore::finish(tx, &job, now).await?,
         JobKind::Reunite => drivers::reunite::finish(tx, &job, now).await?,
         JobKind::Drill => drivers::drill::finish(tx, &job, now).await?,

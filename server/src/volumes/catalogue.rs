@@ -10,9 +10,10 @@ use chrono::{DateTime, Utc};
 use salvor_domain::digest::Digest;
 use salvor_domain::path::FilePath;
 use salvor_domain::volume::FileState;
+use sqlx::AssertSqlSafe;
 
 use super::{CHUNK, stored_path, to_sql};
-use crate::database::{Tx, bad_row, build, fetch_all, push_paths};
+use crate::database::{Paths, Tx, bad_row, build, execute, fetch_all};
 
 use figures::Counting;
 pub use figures::{Figures, figures, has_any, recount};
@@ -44,7 +45,7 @@ pub async fn after(
     limit: u32,
 ) -> sqlx::Result<Vec<CatalogueRow>> {
     // No path is empty, so the empty one comes before all.
-    let sql = sqlx::AssertSqlSafe(format!("{ROW} WHERE volume_id = $1 AND path > $2 ORDER BY path LIMIT $3"));
+    let sql = AssertSqlSafe(format!("{ROW} WHERE volume_id = $1 AND path > $2 ORDER BY path LIMIT $3"));
     parsed(fetch_all!(tx, Raw, sql, volume_id, after.unwrap_or_default(), i64::from(limit))?)
 }
 
@@ -55,22 +56,16 @@ pub async fn range(
     first: &[u8],
     last: &[u8],
 ) -> sqlx::Result<Vec<CatalogueRow>> {
-    let sql = sqlx::AssertSqlSafe(format!(
-        "{ROW} WHERE volume_id = $1 AND path >= $2 AND path <= $3 ORDER BY path"
-    ));
+    let sql =
+        AssertSqlSafe(format!("{ROW} WHERE volume_id = $1 AND path >= $2 AND path <= $3 ORDER BY path"));
     parsed(fetch_all!(tx, Raw, sql, volume_id, first, last)?)
 }
 
 /// Those of `paths` that the catalogue knows.
 pub async fn get(tx: &mut Tx, volume_id: i64, paths: &[FilePath]) -> sqlx::Result<Vec<CatalogueRow>> {
-    let mut found = Vec::with_capacity(paths.len());
-    for paths in paths.chunks(CHUNK) {
-        let rows = build!(&mut *tx, |query, connection| {
-            query.push(ROW).push(" WHERE volume_id = ").push_bind(volume_id).push(" AND path IN ");
-            push_paths!(query, paths).build_query_as::<Raw>().fetch_all(connection).await
-        })?;
-        found.extend(parsed(rows)?);
-    }
+    let among = tx.among("path", 2);
+    let sql = AssertSqlSafe(format!("{ROW} WHERE volume_id = $1 AND {among}"));
+    let mut found = parsed(fetch_all!(tx, Raw, sql, volume_id, Paths::of(paths))?)?;
     found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
 }
@@ -84,7 +79,7 @@ pub async fn find_by_name(
 ) -> sqlx::Result<Vec<FilePath>> {
     let suffix = [b"/", name].concat();
     let ends = tx.ends_with("path", 3, suffix.len());
-    let sql = sqlx::AssertSqlSafe(format!(
+    let sql = AssertSqlSafe(format!(
         "SELECT path FROM files WHERE volume_id = $1 AND (path = $2 OR {ends}) ORDER BY path <> $2, path LIMIT $4"
     ));
     let rows = fetch_all!(tx, (Vec<u8>,), sql, volume_id, name, &suffix, i64::from(limit))?;
@@ -139,15 +134,12 @@ pub async fn set_state(
         FileState::Tombstone => Some(Counting::begin(tx, volume_id, paths.iter()).await?),
         FileState::Present | FileState::Missing | FileState::Corrupt => None,
     };
-    let state = code(state);
-    for paths in paths.chunks(CHUNK) {
-        build!(&mut *tx, |query, connection| {
-            query.push("UPDATE files SET state = ").push_bind(state);
-            query.push(" WHERE volume_id = ").push_bind(volume_id).push(" AND path IN ");
-            push_paths!(query, paths).push(" AND state <> ").push_bind(code(FileState::Tombstone));
-            query.build().execute(connection).await.map(drop)
-        })?;
-    }
+    let sql = AssertSqlSafe(format!(
+        "UPDATE files SET state = $1 WHERE volume_id = $2 AND state <> $3 AND {}",
+        tx.among("path", 4)
+    ));
+    let tombstone = code(FileState::Tombstone);
+    execute!(&mut *tx, sql, code(state), volume_id, tombstone, Paths::of(paths))?;
     match counting {
         Some(counting) => counting.end(tx).await,
         None => Ok(()),
@@ -161,17 +153,12 @@ pub async fn verified(
     paths: &[FilePath],
     at: DateTime<Utc>,
 ) -> sqlx::Result<u64> {
-    let mut present = 0;
-    for paths in paths.chunks(CHUNK) {
-        present += build!(&mut *tx, |query, connection| {
-            query.push("UPDATE files SET state = ").push_bind(code(FileState::Present));
-            query.push(", verified_at = ").push_bind(at.timestamp());
-            query.push(" WHERE volume_id = ").push_bind(volume_id);
-            query.push(" AND state <> ").push_bind(code(FileState::Tombstone)).push(" AND path IN ");
-            push_paths!(query, paths).build().execute(connection).await.map(|done| done.rows_affected())
-        })?;
-    }
-    Ok(present)
+    let sql = AssertSqlSafe(format!(
+        "UPDATE files SET state = $1, verified_at = $2 WHERE volume_id = $3 AND state <> $4 AND {}",
+        tx.among("path", 5)
+    ));
+    let (present, tombstone) = (code(FileState::Present), code(FileState::Tombstone));
+    execute!(tx, sql, present, at.timestamp(), volume_id, tombstone, Paths::of(paths))
 }
 
 /// The copy with this bit is now known to hold these files, or not to.
@@ -185,13 +172,11 @@ pub async fn set_holder(
     let mask = 1_i64 << bit;
     let (operator, mask) = if holds { ("|", mask) } else { ("&", !mask) };
     let counting = Counting::begin(tx, volume_id, paths.iter()).await?;
-    for paths in paths.chunks(CHUNK) {
-        build!(&mut *tx, |query, connection| {
-            query.push("UPDATE files SET holders = holders ").push(operator).push(" ").push_bind(mask);
-            query.push(" WHERE volume_id = ").push_bind(volume_id).push(" AND path IN ");
-            push_paths!(query, paths).build().execute(connection).await.map(drop)
-        })?;
-    }
+    let sql = AssertSqlSafe(format!(
+        "UPDATE files SET holders = holders {operator} $1 WHERE volume_id = $2 AND {}",
+        tx.among("path", 3)
+    ));
+    execute!(&mut *tx, sql, mask, volume_id, Paths::of(paths))?;
     counting.end(tx).await
 }
 

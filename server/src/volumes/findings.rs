@@ -7,9 +7,10 @@ use salvor_app::volumes::port::{FindingView, FindingsFilter, FindingsPage};
 use salvor_domain::finding::{FindingKind, FindingState};
 use salvor_domain::ids::JobId;
 use salvor_domain::path::FilePath;
+use sqlx::AssertSqlSafe;
 
 use super::{CHUNK, from_sql, stored_path, to_sql};
-use crate::database::{Tx, bad_row, build, execute, fetch_all, push_paths, scalar};
+use crate::database::{Paths, Tx, bad_row, build, execute, fetch_all, scalar};
 
 pub use figures::{counts, recount};
 
@@ -119,17 +120,14 @@ pub async fn resolve_unseen(
             if unseen.is_empty() {
                 continue;
             }
-            resolved += build!(&mut *tx, |query, connection| {
-                query.push("UPDATE findings SET state = ").push_bind(FindingState::Resolved.as_str());
-                query.push(", resolved_at = ").push_bind(now);
-                query.push(" WHERE volume_id = ").push_bind(volume_id);
-                query.push(" AND state = 'open' AND kind = ").push_bind(kind_word).push(" AND path IN (");
-                let mut list = query.separated(", ");
-                for path in &unseen {
-                    list.push_bind(path);
-                }
-                query.push(")").build().execute(connection).await.map(|done| done.rows_affected())
-            })?;
+            let sql = AssertSqlSafe(format!(
+                "UPDATE findings SET state = $1, resolved_at = $2 \
+                 WHERE volume_id = $3 AND state = 'open' AND kind = $4 AND {}",
+                tx.among("path", 5)
+            ));
+            let unseen: Paths = unseen.iter().map(Vec::as_slice).collect();
+            resolved +=
+                execute!(&mut *tx, sql, FindingState::Resolved.as_str(), now, volume_id, kind_word, unseen)?;
         }
         let closed = [(kind.as_str().to_owned(), -to_sql(resolved - already))];
         figures::add(tx, volume_id, closed.into()).await?;
@@ -195,22 +193,14 @@ pub async fn of_files(
     volume_id: i64,
     paths: &[FilePath],
 ) -> sqlx::Result<Vec<(FilePath, FindingKind, FindingState)>> {
-    let mut found = Vec::new();
-    for paths in paths.chunks(CHUNK) {
-        let rows = build!(&mut *tx, |query, connection| {
-            query.push(ROW).push(" WHERE volume_id = ").push_bind(volume_id).push(" AND path IN ");
-            push_paths!(query, paths)
-                .push(" ORDER BY path, kind")
-                .build_query_as::<Raw>()
-                .fetch_all(connection)
-                .await
-        })?;
-        for raw in rows {
-            let (kind, state) = raw.words()?;
-            found.push((stored_path("findings", raw.path)?, kind, state));
-        }
-    }
-    Ok(found)
+    let among = tx.among("path", 2);
+    let sql = AssertSqlSafe(format!("{ROW} WHERE volume_id = $1 AND {among} ORDER BY path, kind"));
+    let rows = fetch_all!(tx, Raw, sql, volume_id, Paths::of(paths))?;
+    let parsed = |raw: Raw| {
+        let (kind, state) = raw.words()?;
+        Ok((stored_path("findings", raw.path)?, kind, state))
+    };
+    rows.into_iter().map(parsed).collect()
 }
 
 /// The first `limit` open findings that this job saw last, in path order.
@@ -220,7 +210,7 @@ pub async fn of_job(
     job_id: JobId,
     limit: u32,
 ) -> sqlx::Result<Vec<FindingView>> {
-    let sql = sqlx::AssertSqlSafe(format!(
+    let sql = AssertSqlSafe(format!(
         "{ROW} WHERE volume_id = $1 AND state = 'open' AND job_id = $2 ORDER BY path, kind LIMIT $3"
     ));
     let rows = fetch_all!(tx, Raw, sql, volume_id, job_id.to_string(), i64::from(limit))?;
@@ -253,12 +243,12 @@ pub async fn page(
             filter.kind.map_or(counts.total(), |kind| counts.of(kind))
         }
         _ => {
-            let sql = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM findings WHERE {matching}"));
+            let sql = AssertSqlSafe(format!("SELECT count(*) FROM findings WHERE {matching}"));
             from_sql(scalar!(&mut *tx, i64, sql, volume_id, state, kind, search)?)
         }
     };
     // The names come from the index alone, from where the page before ended.
-    let sql = sqlx::AssertSqlSafe(format!(
+    let sql = AssertSqlSafe(format!(
         "{ROW} WHERE volume_id = $1 AND (path, kind) IN (SELECT path, kind FROM findings \
          WHERE {matching} AND (path, kind) > ($5, $6) ORDER BY path, kind LIMIT $7) ORDER BY path, kind"
     ));
@@ -293,21 +283,11 @@ async fn close(
     tx.one_at_a_time(volume_id).await?;
     let open = figures::among(tx, volume_id, &paths, OPEN).await?;
     figures::add(tx, volume_id, open.into_iter().map(|(kind, count)| (kind, -count)).collect()).await?;
-    let mut closed = 0;
-    for paths in paths.chunks(CHUNK) {
-        closed += build!(&mut *tx, |query, connection| {
-            query.push("UPDATE findings SET state = ").push_bind(state.as_str());
-            query.push(", resolved_at = ").push_bind(now);
-            query.push(" WHERE volume_id = ").push_bind(volume_id);
-            query.push(" AND state IN (").push(closable).push(") AND path IN (");
-            let mut list = query.separated(", ");
-            for &path in paths {
-                list.push_bind(path);
-            }
-            query.push(")").build().execute(connection).await.map(|done| done.rows_affected())
-        })?;
-    }
-    Ok(closed)
+    let sql = AssertSqlSafe(format!(
+        "UPDATE findings SET state = $1, resolved_at = $2 WHERE volume_id = $3 AND state IN ({closable}) AND {}",
+        tx.among("path", 4)
+    ));
+    execute!(tx, sql, state.as_str(), now, volume_id, paths.into_iter().collect::<Paths>())
 }
 
 /// Where a page ended: the finding that was its last.

@@ -5,11 +5,13 @@ use salvor_domain::identity::Identity;
 use salvor_domain::ids::JobId;
 use salvor_domain::limits::Limits;
 use salvor_domain::path::FilePath;
+use salvor_domain::readiness::CopyAge;
 use salvor_domain::volume::ModeState;
+use sqlx::AssertSqlSafe;
 use sqlx::types::Json;
 
 use super::{catalogue, from_sql, to_sql};
-use crate::database::{Tx, bad_row, build, execute, fetch_all, fetch_optional, push_paths, scalar};
+use crate::database::{Paths, Tx, bad_row, execute, fetch_all, fetch_optional, scalar};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct VolumeRow {
@@ -27,7 +29,7 @@ pub struct CopyRow {
     /// Its place in [`catalogue::CatalogueRow::holders`].
     pub bit: u8,
     pub name: String,
-    pub protected_at: Option<DateTime<Utc>>,
+    pub age: CopyAge,
     /// Of its newest jobs and drills together; absent when there are none.
     pub measured_jobs: i64,
     pub files_per_second: Option<f64>,
@@ -48,18 +50,18 @@ const VOLUME: &str =
     "SELECT id, name, mode_state, protected_at, checked_at, full_check_started_at FROM volumes";
 
 pub async fn volume(tx: &mut Tx, name: &str) -> sqlx::Result<Option<VolumeRow>> {
-    let sql = sqlx::AssertSqlSafe(format!("{VOLUME} WHERE name = $1"));
+    let sql = AssertSqlSafe(format!("{VOLUME} WHERE name = $1"));
     Ok(fetch_optional!(tx, RawVolume, sql, name)?.map(VolumeRow::from))
 }
 
 pub async fn volume_by_id(tx: &mut Tx, id: i64) -> sqlx::Result<Option<VolumeRow>> {
-    let sql = sqlx::AssertSqlSafe(format!("{VOLUME} WHERE id = $1"));
+    let sql = AssertSqlSafe(format!("{VOLUME} WHERE id = $1"));
     Ok(fetch_optional!(tx, RawVolume, sql, id)?.map(VolumeRow::from))
 }
 
 /// All that were ever configured, by name.
 pub async fn volumes(tx: &mut Tx) -> sqlx::Result<Vec<VolumeRow>> {
-    let sql = sqlx::AssertSqlSafe(format!("{VOLUME} ORDER BY name"));
+    let sql = AssertSqlSafe(format!("{VOLUME} ORDER BY name"));
     Ok(fetch_all!(tx, RawVolume, sql)?.into_iter().map(VolumeRow::from).collect())
 }
 
@@ -88,24 +90,18 @@ pub async fn set_mode_state(tx: &mut Tx, volume_id: i64, mode: &ModeState) -> sq
     execute!(tx, "UPDATE volumes SET mode_state = $2 WHERE id = $1", volume_id, Json(mode)).map(drop)
 }
 
-/// A protect job came to its end: of one copy, or (without `bit`) of all of them.
-pub async fn set_protected_at(
-    tx: &mut Tx,
-    volume_id: i64,
-    bit: Option<u8>,
-    at: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    match bit {
-        Some(bit) => execute!(
-            tx,
-            "UPDATE copies SET protected_at = $3 WHERE volume_id = $1 AND bit = $2",
-            volume_id,
-            i64::from(bit),
-            at
-        ),
-        None => execute!(tx, "UPDATE volumes SET protected_at = $2 WHERE id = $1", volume_id, at),
-    }
-    .map(drop)
+/// A protect job of all copies came to its end.
+pub async fn set_protected_at(tx: &mut Tx, volume_id: i64, at: DateTime<Utc>) -> sqlx::Result<()> {
+    execute!(tx, "UPDATE volumes SET protected_at = $2 WHERE id = $1", volume_id, at).map(drop)
+}
+
+/// How old a copy is was found out anew.
+pub async fn set_copy_age(tx: &mut Tx, volume_id: i64, bit: u8, age: CopyAge) -> sqlx::Result<()> {
+    let sql = "UPDATE copies SET protected_at = $3, protected_except = $4, adopted_at = $5, taken_at = $6 \
+               WHERE volume_id = $1 AND bit = $2";
+    let CopyAge { protected_at, except, adopted_at, taken_at } = age;
+    let bit = i64::from(bit);
+    execute!(tx, sql, volume_id, bit, protected_at, to_sql(except), adopted_at, taken_at).map(drop)
 }
 
 /// A check came to its end; `full_started` is when it started, if it was a full check of everything.
@@ -127,8 +123,8 @@ pub async fn set_checked_at(
 
 /// The copies that the database knows, those no longer configured included, by bit.
 pub async fn copies(tx: &mut Tx, volume_id: i64) -> sqlx::Result<Vec<CopyRow>> {
-    let sql = "SELECT bit, name, protected_at, measured_jobs, files_per_second, bytes_per_second, limits, faults \
-               FROM copies \
+    let sql = "SELECT bit, name, protected_at, protected_except, adopted_at, taken_at, measured_jobs, \
+               files_per_second, bytes_per_second, limits, faults FROM copies \
                WHERE volume_id = $1 ORDER BY bit";
     fetch_all!(tx, RawCopy, sql, volume_id)?.into_iter().map(CopyRow::try_from).collect()
 }
@@ -179,14 +175,11 @@ pub async fn clear_copy_faults(tx: &mut Tx, volume_id: i64, bit: u8, paths: &[Fi
         return Ok(());
     }
     tx.one_at_a_time(volume_id).await?;
-    let mut cleared = 0;
-    for paths in paths.chunks(super::CHUNK) {
-        cleared += build!(&mut *tx, |query, connection| {
-            query.push("DELETE FROM copy_faults WHERE volume_id = ").push_bind(volume_id);
-            query.push(" AND bit = ").push_bind(i64::from(bit)).push(" AND path IN ");
-            push_paths!(query, paths).build().execute(connection).await.map(|done| done.rows_affected())
-        })?;
-    }
+    let sql = AssertSqlSafe(format!(
+        "DELETE FROM copy_faults WHERE volume_id = $1 AND bit = $2 AND {}",
+        tx.among("path", 3)
+    ));
+    let cleared = execute!(&mut *tx, sql, volume_id, i64::from(bit), Paths::of(paths))?;
     if cleared > 0 { add_faults(tx, volume_id, bit, -to_sql(cleared)).await } else { Ok(()) }
 }
 
@@ -253,6 +246,9 @@ struct RawCopy {
     bit: i64,
     name: String,
     protected_at: Option<DateTime<Utc>>,
+    protected_except: i64,
+    adopted_at: Option<DateTime<Utc>>,
+    taken_at: Option<DateTime<Utc>>,
     measured_jobs: i64,
     files_per_second: Option<f64>,
     bytes_per_second: Option<f64>,
@@ -267,7 +263,12 @@ impl TryFrom<RawCopy> for CopyRow {
         Ok(Self {
             bit: bit_of("copies", raw.bit)?,
             name: raw.name,
-            protected_at: raw.protected_at,
+            age: CopyAge {
+                protected_at: raw.protected_at,
+                except: from_sql(raw.protected_except),
+                adopted_at: raw.adopted_at,
+                taken_at: raw.taken_at,
+            },
             measured_jobs: raw.measured_jobs,
             files_per_second: raw.files_per_second,
             bytes_per_second: raw.bytes_per_second,

@@ -8,6 +8,7 @@ use salvor_domain::finding::{FindingKind, FindingState};
 use salvor_domain::ids::JobId;
 use salvor_domain::path::FilePath;
 use salvor_domain::progress::Amount;
+use salvor_domain::readiness::CopyAge;
 use salvor_domain::volume::{FileState, ModeState};
 
 use super::catalogue::{self, CatalogueRow};
@@ -162,14 +163,15 @@ async fn rates_are_averaged_and_the_newest_full_check_counts() {
             };
             rates_store::add(&mut tx, id, 0, &measured, Some(job(1))).await.unwrap();
         }
-        store::set_protected_at(&mut tx, id, Some(61), at(5)).await.unwrap();
+        let age = CopyAge { protected_at: Some(at(5)), except: 2, adopted_at: None, taken_at: Some(at(3)) };
+        store::set_copy_age(&mut tx, id, 61, age).await.unwrap();
         let copies = store::copies(&mut tx, id).await.unwrap();
         assert_eq!(
             (copies[0].measured_jobs, copies[0].bytes_per_second),
             (2, Some(1e6)),
             "a probe is no rate"
         );
-        assert_eq!((copies[1].protected_at, copies[1].files_per_second), (Some(at(5)), None));
+        assert_eq!((copies[1].age, copies[1].files_per_second), (age, None));
         assert!(copies[1].holds(1 << 61) && !copies[0].holds(1 << 61));
         store::set_checked_at(&mut tx, id, at(30), Some(at(20))).await.unwrap();
         store::set_checked_at(&mut tx, id, at(40), Some(at(10))).await.unwrap();

@@ -288,6 +288,14 @@ on_both_engines! {
         let to_vault = JobRequest::Protect { to: vec!["vault".into()], adopt: None };
         let Err(Error::Invalid(message)) = service::start(&core, &Actor::salvor(), job(to_vault), None).await else { panic!() };
         assert!(message.contains("does not write to it"), "{message}");
+        let Err(Error::Invalid(message)) = service::start(&core, &Actor::salvor(), job(protect()), None).await else { panic!() };
+        assert!(message.contains("salvor protect uploads --adopt vault"), "{message}");
+        // A snapshot says when it was taken; a folder on another machine does not. Neither was brought everything by Salvor.
+        let age = |name: &str| {
+            let copy = view.copies.iter().find(|copy| copy.name == name).unwrap();
+            (copy.adopted_at.is_some(), copy.taken_at.is_some(), copy.protected_at)
+        };
+        assert_eq!((age("vault"), age("far")), ((true, true, None), (true, false, None)));
     }
 
     async fn a_lost_volume_comes_back_over_sftp_alone(app: &TestApp) {

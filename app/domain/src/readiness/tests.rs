@@ -37,7 +37,7 @@ fn copy(name: &str, held: u64, first: u64, hours: i64) -> CopyFacts {
         placement: Placement::Onsite,
         held: amount(held),
         first: amount(first),
-        protected_at: Some(now() - TimeDelta::hours(hours)),
+        age: CopyAge { protected_at: Some(now() - TimeDelta::hours(hours)), ..CopyAge::default() },
         faults: 0,
         whole: range(3_600.0, 7_200.0),
         part: range(3_600.0, 7_200.0),
@@ -119,6 +119,34 @@ fn without_objectives_nothing_is_missed_but_a_failed_drill_is_told() {
     let ready = judge(Objectives::default(), &volume(vec![failed], 0), now());
     assert_eq!(ready.verdict, Verdict::Unset);
     assert_eq!(ready.warnings.len(), 2, "{ready:#?}");
+}
+
+#[test]
+fn another_tools_copy_is_as_old_as_it_says_and_of_unknown_age_where_it_says_nothing() {
+    let ago = |hours| Some(now() - TimeDelta::hours(hours));
+    let adopted = CopyAge { adopted_at: ago(1), ..CopyAge::default() };
+    let of = |age| judged(&volume(vec![CopyFacts { age, ..copy("vault", 1_000, 1_000, 0) }], 0));
+    let dated = of(CopyAge { taken_at: ago(30), ..adopted });
+    assert_eq!(dated.rpo.verdict, Verdict::Missed);
+    assert_eq!(dated.copies[0].rpo.reason, "what it holds was taken 1 d 6 h ago");
+    let undated = of(adopted);
+    assert_eq!((undated.rpo.verdict, undated.copies[0].rpo.verdict), (Verdict::Unknown, Verdict::Unknown));
+    assert_eq!(undated.rpo.reason, "vault: it was adopted 1 h ago; how old its files were then is not known");
+    assert_eq!(of(CopyAge::default()).rpo.reason, "no protect has ever been completed");
+}
+
+#[test]
+fn what_is_not_in_a_copy_is_told_beside_its_age() {
+    let age = CopyAge { protected_at: Some(now()), except: 1, ..CopyAge::default() };
+    let except = judged(&volume(vec![CopyFacts { age, ..copy("local", 1_000, 1_000, 0) }], 0));
+    assert_eq!(except.rpo.verdict, Verdict::Met);
+    assert_eq!(except.warnings, ["local: the last protect could not bring 1 file to it."]);
+    let partial = judged(&volume(vec![copy("local", 999, 999, 1), copy("offsite", 1_000, 1, 1)], 0));
+    assert_eq!(partial.copies[0].rpo.verdict, Verdict::Missed, "{partial:#?}");
+    assert!(partial.copies[0].rpo.reason.ends_with("is in it; 1 file is not in it"), "{partial:#?}");
+    assert!(partial.warnings.contains(&"local: 1 of 1,000 files is not in it.".to_owned()), "{partial:#?}");
+    let empty = VolumeFacts { all: amount(0), ..volume(vec![copy("local", 0, 0, 1)], 0) };
+    assert_eq!(judged(&empty).copies[0].rto.verdict, Verdict::Unknown, "nothing comes back from nothing");
 }
 
 proptest! {

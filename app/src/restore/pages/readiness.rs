@@ -166,7 +166,7 @@ fn copy_row(copy: &CopyReadiness, files: u64) -> impl IntoView + use<> {
     );
     let faults = (copy.faults > 0).then(|| {
         view! {
-            <p class="bad-text">{format!("{} given wrongly", units::counted(copy.faults, "file was", "files were"))}</p>
+            <p class="bad-text">{format!("{} given wrongly or not at all", units::counted(copy.faults, "file was", "files were"))}</p>
         }
     });
     let job = copy.last_drill.as_ref().map(|drill| String::from(Address::console(&["jobs", &drill.job])));

@@ -182,8 +182,8 @@ fn known_losses(volume: &VolumeView) -> String {
 fn first_step(volume: &VolumeView) -> Option<&'static str> {
     if volume.copies.is_empty() {
         Some("It has no copy: add a [[volume.copy]] to the configuration.")
-    } else if volume.protected_at.is_none() {
-        Some("Nothing is protected yet: run protect.")
+    } else if volume.files == 0 {
+        Some("Nothing is catalogued yet: run protect, or adopt a copy that has the files.")
     } else {
         None
     }

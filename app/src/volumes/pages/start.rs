@@ -28,7 +28,7 @@ pub fn panel(volume: &VolumeView, viewer: Option<&Viewer>) -> Option<impl IntoVi
 
 /// What most likely comes next is open already.
 fn next(volume: &VolumeView) -> &'static str {
-    if volume.protected_at.is_none() && volume.mode.mode() == Mode::Normal {
+    if volume.files == 0 && volume.mode.mode() == Mode::Normal {
         "protect"
     } else if volume.findings.losses() > 0 {
         "restore"

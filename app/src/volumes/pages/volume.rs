@@ -14,7 +14,7 @@ use crate::restore::pages::JobsTable;
 use crate::ui::address::DRAFT;
 use crate::ui::table::Column::{Number, Text};
 use crate::ui::time::WhenOr;
-use crate::ui::{Badge, Empty, Figure, Heading, Table, Tone, badge, loaded};
+use crate::ui::{Badge, Empty, Figure, Heading, Table, Tone, When, badge, loaded};
 use crate::volumes::port::{CopyView, FindingsFilter, FindingsPage, Reach, VolumeView};
 
 /// The rest is on the page of all jobs.
@@ -157,7 +157,7 @@ fn copy_row(copy: &CopyView, files: u64) -> impl IntoView + use<> {
                 {coverage(copy, files)}
             </td>
             <td data-label="Age">
-                <WhenOr at=copy.protected_at otherwise="never written" />
+                {age(copy)}
             </td>
             <td data-label="Faults" class=faults>
                 {units::count(copy.faults)}
@@ -180,6 +180,14 @@ pub fn reach(reach: &Reach) -> Option<impl IntoView + use<>> {
         <Badge tone word />
         <p class="reason">{why}</p>
     })
+}
+
+/// When what it holds was on the volume, as far as that is known.
+fn age(copy: &CopyView) -> AnyView {
+    match (copy.protected_at.max(copy.taken_at), copy.adopted_at) {
+        (None, Some(at)) => view! { "adopted " <When at /> }.into_any(),
+        (as_of, _) => view! { <WhenOr at=as_of otherwise="never written" /> }.into_any(),
+    }
 }
 
 /// `300 files, 93 %`: how much of the catalogue a copy holds; 100 % is all of it, however little is missing.

@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 
 use salvor_domain::job::{JobRequest, Plan};
 use salvor_domain::path::FilePath;
+use salvor_domain::readiness::CopyAge;
 use salvor_domain::units;
 use salvor_domain::volume::{FileState, Mode};
 use salvor_engine::{AdoptOptions, Control, Holding, SourceFault, SourceHandle, adopt_batch};
@@ -57,6 +58,7 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
     let copy = adopted(work)?;
     work.volume_root().await.map_err(Halt::Stuck)?;
     let handle = open(work, copy).await.map_err(Halt::Stuck)?;
+    let (adopted_at, taken_at) = (work.core.clock.now(), handle.source.taken_at().map(Into::into));
     let mut planning = Planning::new(copy);
     planning.longest_path = work.core.db.read().await?.longest_path();
     let (sender, mut batches) = mpsc::channel(WAITING);
@@ -70,7 +72,7 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
         return Err(Halt::Stopped);
     }
     match listing.await.map_err(Halt::panicked)? {
-        Ok(()) => {}
+        Ok(()) => planning.age = Some(CopyAge { adopted_at: Some(adopted_at), taken_at, ..copy.row.age }),
         Err(SourceFault::Gone(why)) => {
             let name = &copy.config.name;
             return Err(Halt::Stuck(format!("the copy \"{name}\" is out of reach: {why}")));
@@ -113,6 +115,8 @@ struct Planning<'a> {
     orphans: u64,
     failures: Vec<(FilePath, String)>,
     failed: u64,
+    /// How old the copy is, once it was listed to its end.
+    age: Option<CopyAge>,
 }
 
 impl<'a> Planning<'a> {
@@ -126,6 +130,7 @@ impl<'a> Planning<'a> {
             orphans: 0,
             failures: Vec::new(),
             failed: 0,
+            age: None,
         }
     }
 
@@ -182,6 +187,9 @@ impl<'a> Planning<'a> {
             figures::add_failures(&mut tx, job.id, &self.failures, work.core.clock.now()).await?;
             for (_, reason) in &self.failures {
                 work.note(&mut tx, "unlisted", 20, reason).await?;
+            }
+            if let Some(age) = self.age.filter(|_| at_end) {
+                volumes::set_copy_age(&mut tx, work.place.volume.id, self.copy.row.bit, age).await?;
             }
         }
         self.failures.clear();

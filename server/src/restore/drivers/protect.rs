@@ -9,6 +9,7 @@ use salvor_domain::finding::{FindingCounts, FindingKind};
 use salvor_domain::job::{JobRequest, Plan};
 use salvor_domain::path::{FilePath, shown};
 use salvor_domain::progress::Amount;
+use salvor_domain::readiness::CopyAge;
 use salvor_domain::units;
 use salvor_domain::volume::{FileState, Mode};
 use salvor_engine::{
@@ -16,6 +17,8 @@ use salvor_engine::{
     TargetPlace, protect_batch,
 };
 
+use crate::config::CopyConfig;
+use crate::core::Core;
 use crate::database::Tx;
 use crate::restore::drivers::check_plan::LOST_AND_FOUND;
 use crate::restore::drivers::filling::Filling;
@@ -414,22 +417,24 @@ impl Segment<'_> {
 }
 
 /// The protect came to its end. What was written after it began may be in no copy yet, so its start is the age that counts.
-pub async fn finish(tx: &mut Tx, job: &Job) -> sqlx::Result<()> {
-    let (JobRequest::Protect { to, adopt: None }, Some(started), 0) =
-        (&job.request, job.started_at, job.files.failed)
+pub async fn finish(core: &Core, tx: &mut Tx, job: &Job) -> sqlx::Result<()> {
+    let (JobRequest::Protect { to, adopt: None }, Some(started), false) =
+        (&job.request, job.started_at, job.dry_run)
     else {
         return Ok(());
     };
-    if job.dry_run {
-        return Ok(());
-    }
+    let volume = volumes::volume_by_id(tx, job.volume_id).await?;
+    let Some(volume) = volume.and_then(|volume| core.config.volume(&volume.name)) else { return Ok(()) };
+    let written = |copy: &&CopyConfig| copy.place.takes_files() && (to.is_empty() || to.contains(&copy.name));
+    let written: Vec<&str> = volume.copies.iter().filter(written).map(|copy| copy.name.as_str()).collect();
     for copy in volumes::copies(tx, job.volume_id).await? {
-        if to.is_empty() || to.contains(&copy.name) {
-            volumes::set_protected_at(tx, job.volume_id, Some(copy.bit), started).await?;
+        if written.contains(&copy.name.as_str()) {
+            let age = CopyAge { protected_at: Some(started), except: job.files.failed, ..copy.age };
+            volumes::set_copy_age(tx, job.volume_id, copy.bit, age).await?;
         }
     }
     if to.is_empty() {
-        volumes::set_protected_at(tx, job.volume_id, None, started).await?;
+        volumes::set_protected_at(tx, job.volume_id, started).await?;
     }
     Ok(())
 }

@@ -7,10 +7,11 @@ use std::collections::HashSet;
 
 use salvor_domain::ids::JobId;
 use salvor_domain::path::FilePath;
+use sqlx::AssertSqlSafe;
 
-use super::segments::{CHUNK, Item, ItemState, Segment, SegmentRow, stored_path};
+use super::segments::{Item, ItemState, Segment, SegmentRow, stored_path};
 use super::{from_sql, to_sql};
-use crate::database::{Tx, build, execute, fetch_all, push_paths};
+use crate::database::{Paths, Tx, execute, fetch_all};
 
 /// The segments of a job's work that are not done and are needed less than `rank`, in order of need.
 pub async fn open(tx: &mut Tx, job: JobId, rank: i64) -> sqlx::Result<Vec<Segment>> {
@@ -21,18 +22,14 @@ pub async fn open(tx: &mut Tx, job: JobId, rank: i64) -> sqlx::Result<Vec<Segmen
 
 /// Which of these segments hold any of `paths` that still wait: one question instead of one for each segment.
 pub async fn holding(tx: &mut Tx, job: JobId, rank: i64, paths: &[FilePath]) -> sqlx::Result<HashSet<i64>> {
-    let job = job.to_string();
-    let mut found = HashSet::new();
-    for paths in paths.chunks(CHUNK) {
-        let rows = build!(&mut *tx, |query, connection| {
-            query.push("SELECT DISTINCT segment_id FROM items WHERE segment_id IN (SELECT id FROM segments WHERE job_id = ");
-            query.push_bind(&job).push(" AND kind = 'work' AND state <> 'done' AND rank > ").push_bind(rank);
-            query.push(") AND state = ").push_bind(ItemState::Waiting.code()).push(" AND path IN ");
-            push_paths!(query, paths).build_query_as::<(i64,)>().fetch_all(connection).await
-        })?;
-        found.extend(rows.into_iter().map(|(id,)| id));
-    }
-    Ok(found)
+    let sql = AssertSqlSafe(format!(
+        "SELECT DISTINCT segment_id FROM items WHERE segment_id IN (SELECT id FROM segments WHERE job_id = $1 \
+         AND kind = 'work' AND state <> 'done' AND rank > $2) AND state = $3 AND {}",
+        tx.among("path", 4)
+    ));
+    let waiting = ItemState::Waiting.code();
+    let rows = fetch_all!(tx, (i64,), sql, job.to_string(), rank, waiting, Paths::of(paths))?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
 }
 
 /// The last of the segments that wait in a copy's lane: those whose turn comes latest, at most `limit`.
@@ -69,18 +66,16 @@ pub async fn waiting_between(
 
 /// Takes those of `paths` that wait in a segment out of it.
 pub async fn take_out(tx: &mut Tx, segment: i64, paths: &[FilePath]) -> sqlx::Result<Vec<Item>> {
-    let mut taken = Vec::new();
-    for paths in paths.chunks(CHUNK) {
-        let rows = build!(&mut *tx, |query, connection| {
-            query.push("DELETE FROM items WHERE segment_id = ").push_bind(segment).push(" AND state = ");
-            query.push_bind(ItemState::Waiting.code()).push(" AND path IN ");
-            push_paths!(query, paths).push(" RETURNING path, size, corrupt");
-            query.build_query_as::<(Vec<u8>, i64, bool)>().fetch_all(connection).await
-        })?;
-        for (path, size, corrupt) in rows {
-            taken.push(Item { path: stored_path("items", segment, path)?, size: from_sql(size), corrupt });
-        }
-    }
+    let sql = AssertSqlSafe(format!(
+        "DELETE FROM items WHERE segment_id = $1 AND state = $2 AND {} RETURNING path, size, corrupt",
+        tx.among("path", 3)
+    ));
+    let waiting = ItemState::Waiting.code();
+    let rows = fetch_all!(&mut *tx, (Vec<u8>, i64, bool), sql, segment, waiting, Paths::of(paths))?;
+    let parsed = |(path, size, corrupt)| {
+        Ok(Item { path: stored_path("items", segment, path)?, size: from_sql(size), corrupt })
+    };
+    let mut taken: Vec<Item> = rows.into_iter().map(parsed).collect::<sqlx::Result<_>>()?;
     if taken.is_empty() {
         return Ok(taken);
     }

@@ -4,10 +4,11 @@ use chrono::{DateTime, Utc};
 use salvor_domain::ids::JobId;
 use salvor_domain::path::FilePath;
 use salvor_engine::{Stamp, Taken};
+use sqlx::AssertSqlSafe;
 
 use super::segments::{Item, stored_path};
 use super::{from_sql, to_sql};
-use crate::database::{Tx, bad_row, build, execute, fetch_all, push_paths, scalar};
+use crate::database::{Paths, Tx, bad_row, build, execute, fetch_all, scalar};
 
 /// Rows a statement, well under SQLite's limit of values.
 const CHUNK: usize = 1_000;
@@ -63,14 +64,8 @@ pub async fn waiting(tx: &mut Tx, job: JobId, segment: i64) -> sqlx::Result<Vec<
 
 /// These items have none any more: it is in place, or it did not fit after all.
 pub async fn forget(tx: &mut Tx, job: JobId, paths: &[&FilePath]) -> sqlx::Result<()> {
-    let job = job.to_string();
-    for paths in paths.chunks(CHUNK) {
-        build!(&mut *tx, |query, connection| {
-            query.push("DELETE FROM orphans WHERE job_id = ").push_bind(&job).push(" AND path IN ");
-            push_paths!(query, paths).build().execute(connection).await.map(drop)
-        })?;
-    }
-    Ok(())
+    let sql = AssertSqlSafe(format!("DELETE FROM orphans WHERE job_id = $1 AND {}", tx.among("path", 2)));
+    execute!(tx, sql, job.to_string(), Paths::of(paths.iter().copied())).map(drop)
 }
 
 /// Forgets those of jobs that ended before this: nobody retries them any more.

@@ -12,7 +12,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::types::Json;
 
 use super::{from_sql, to_sql};
-use crate::database::{Tx, bad_row, build, execute, fetch_all, fetch_optional, push_paths, scalar};
+use crate::database::{Paths, Tx, bad_row, build, execute, fetch_all, fetch_optional, scalar};
 use crate::restore::lanes::{Lane, Waiting};
 use crate::restore::need::Rank;
 
@@ -356,8 +356,21 @@ pub async fn settle<P: Borrow<FilePath>>(
     paths: &[P],
     state: ItemState,
 ) -> sqlx::Result<Amount> {
-    let settled = settle_each(tx, segment, paths, state).await?;
-    Ok(settled.into_iter().map(|(_, size)| Amount::file(size)).sum())
+    if paths.is_empty() {
+        return Ok(Amount::default());
+    }
+    // Counted beforehand: a row for each file would have to be handed over from the database's thread.
+    let items = format!("segment_id = $1 AND state = $2 AND {}", tx.among("path", 3));
+    let paths = || Paths::of(paths.iter().map(Borrow::borrow));
+    let (waiting, state) = (ItemState::Waiting.code(), state.code());
+    let sql = AssertSqlSafe(format!(
+        "SELECT count(*), CAST(coalesce(sum(size), 0) AS BIGINT) FROM items WHERE {items}"
+    ));
+    let counted = fetch_all!(&mut *tx, (i64, i64), sql, segment, waiting, paths())?;
+    let sql = AssertSqlSafe(format!("UPDATE items SET state = $4 WHERE {items}"));
+    execute!(tx, sql, segment, waiting, paths(), state)?;
+    let (files, bytes) = counted.into_iter().next().unwrap_or_default();
+    Ok(Amount { files: from_sql(files), bytes: from_sql(bytes) })
 }
 
 /// As [`settle`], with each of them and its bytes.
@@ -367,42 +380,30 @@ pub async fn settle_each<P: Borrow<FilePath>>(
     paths: &[P],
     state: ItemState,
 ) -> sqlx::Result<Vec<(FilePath, u64)>> {
-    let mut settled = Vec::with_capacity(paths.len());
-    for paths in paths.chunks(CHUNK) {
-        let rows: Vec<(Vec<u8>, i64)> = build!(&mut *tx, |query, connection| {
-            query.push("UPDATE items SET state = ").push_bind(state.code());
-            query.push(" WHERE segment_id = ").push_bind(segment).push(" AND state = ");
-            query.push_bind(ItemState::Waiting.code()).push(" AND path IN ");
-            push_paths!(query, paths.iter().map(P::borrow)).push(" RETURNING path, size");
-            query.build_query_as::<(Vec<u8>, i64)>().fetch_all(connection).await
-        })?;
-        for (path, size) in rows {
-            settled.push((stored_path("items", segment, path)?, from_sql(size)));
-        }
-    }
-    Ok(settled)
+    let sql = AssertSqlSafe(format!(
+        "UPDATE items SET state = $1 WHERE segment_id = $2 AND state = $3 AND {} RETURNING path, size",
+        tx.among("path", 4)
+    ));
+    let paths = Paths::of(paths.iter().map(Borrow::borrow));
+    let waiting = ItemState::Waiting.code();
+    let rows = fetch_all!(tx, (Vec<u8>, i64), sql, state.code(), segment, waiting, paths)?;
+    rows.into_iter().map(|(path, size)| Ok((stored_path("items", segment, path)?, from_sql(size)))).collect()
 }
 
 /// What became of these files in a job, for those that are items of it.
 pub async fn states(tx: &mut Tx, job: JobId, paths: &[FilePath]) -> sqlx::Result<Vec<(FilePath, ItemState)>> {
-    let job = job.to_string();
-    let mut found = Vec::new();
-    for paths in paths.chunks(CHUNK) {
-        let rows = build!(&mut *tx, |query, connection| {
-            query.push(
-                "SELECT path, state FROM items WHERE segment_id IN (SELECT id FROM segments WHERE job_id = ",
-            );
-            query.push_bind(&job).push(") AND path IN ");
-            push_paths!(query, paths).build_query_as::<(Vec<u8>, i64)>().fetch_all(connection).await
-        })?;
-        for (path, code) in rows {
-            let path = stored_path("items", &job, path)?;
-            let state = ItemState::from_code(code)
-                .ok_or_else(|| bad_row("items", "state", &path, format!("{code} is not between 0 and 3")))?;
-            found.push((path, state));
-        }
-    }
-    Ok(found)
+    let sql = AssertSqlSafe(format!(
+        "SELECT path, state FROM items WHERE segment_id IN (SELECT id FROM segments WHERE job_id = $1) AND {}",
+        tx.among("path", 2)
+    ));
+    let rows = fetch_all!(tx, (Vec<u8>, i64), sql, job.to_string(), Paths::of(paths))?;
+    let parsed = |(path, code)| {
+        let path = stored_path("items", job, path)?;
+        let state = ItemState::from_code(code)
+            .ok_or_else(|| bad_row("items", "state", &path, format!("{code} is not between 0 and 3")))?;
+        Ok((path, state))
+    };
+    rows.into_iter().map(parsed).collect()
 }
 
 pub(super) fn stored_path(table: &str, id: impl std::fmt::Display, bytes: Vec<u8>) -> sqlx::Result<FilePath> {

@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use salvor_domain::path::FilePath;
 use salvor_domain::progress::Amount;
 use salvor_domain::volume::FileState;
+use sqlx::AssertSqlSafe;
 
 use super::code;
-use crate::database::{Tx, build, execute, fetch_all, push_paths};
-use crate::volumes::{CHUNK, from_sql};
+use crate::database::{Paths, Tx, execute, fetch_all};
+use crate::volumes::from_sql;
 
 /// How much the catalogue has, tombstones left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,21 +108,14 @@ impl<'p> Counting<'p> {
 }
 
 async fn of_files(tx: &mut Tx, volume_id: i64, paths: &[&FilePath]) -> sqlx::Result<ByHolders> {
-    let mut all = ByHolders::new();
-    for paths in paths.chunks(CHUNK) {
-        let rows = build!(&mut *tx, |query, connection| {
-            query.push("SELECT holders, count(*), CAST(sum(size) AS BIGINT) FROM files WHERE volume_id = ");
-            query.push_bind(volume_id).push(" AND state <> ").push_bind(code(FileState::Tombstone));
-            query.push(" AND path IN ");
-            push_paths!(query, paths).push(" GROUP BY holders");
-            query.build_query_as::<(i64, i64, i64)>().fetch_all(connection).await
-        })?;
-        for (holders, files, bytes) in rows {
-            let sum = all.entry(holders).or_default();
-            *sum = (sum.0 + files, sum.1 + bytes);
-        }
-    }
-    Ok(all)
+    let sql = AssertSqlSafe(format!(
+        "SELECT holders, count(*), CAST(sum(size) AS BIGINT) FROM files WHERE volume_id = $1 AND state <> $2 AND {} \
+         GROUP BY holders",
+        tx.among("path", 3)
+    ));
+    let paths = Paths::of(paths.iter().copied());
+    let rows = fetch_all!(tx, (i64, i64, i64), sql, volume_id, code(FileState::Tombstone), paths)?;
+    Ok(rows.into_iter().map(|(holders, files, bytes)| (holders, (files, bytes))).collect())
 }
 
 async fn add(tx: &mut Tx, volume_id: i64, change: ByHolders) -> sqlx::Result<()> {

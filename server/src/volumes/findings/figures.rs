@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 
 use salvor_domain::finding::{FindingCounts, FindingKind};
+use sqlx::AssertSqlSafe;
 
-use crate::database::{Tx, bad_row, build, execute, fetch_all};
-use crate::volumes::{CHUNK, from_sql};
+use crate::database::{Paths, Tx, bad_row, execute, fetch_all};
+use crate::volumes::from_sql;
 
 /// Findings by the words of their kinds.
 pub(super) type ByKind = BTreeMap<String, i64>;
@@ -50,27 +51,12 @@ pub(super) async fn among(
     paths: &[&[u8]],
     states: &'static str,
 ) -> sqlx::Result<ByKind> {
-    // One that is named twice is counted once.
-    let mut paths = paths.to_vec();
-    paths.sort_unstable();
-    paths.dedup();
-    let mut all = ByKind::new();
-    for paths in paths.chunks(CHUNK) {
-        let rows = build!(&mut *tx, |query, connection| {
-            query.push("SELECT kind, count(*) FROM findings WHERE volume_id = ").push_bind(volume_id);
-            query.push(" AND state IN (").push(states).push(") AND path IN (");
-            let mut list = query.separated(", ");
-            for &path in paths {
-                list.push_bind(path);
-            }
-            query.push(") GROUP BY kind");
-            query.build_query_as::<(String, i64)>().fetch_all(connection).await
-        })?;
-        for (kind, count) in rows {
-            *all.entry(kind).or_default() += count;
-        }
-    }
-    Ok(all)
+    let sql = AssertSqlSafe(format!(
+        "SELECT kind, count(*) FROM findings WHERE volume_id = $1 AND state IN ({states}) AND {} GROUP BY kind",
+        tx.among("path", 2)
+    ));
+    let paths: Paths = paths.iter().copied().collect();
+    Ok(fetch_all!(tx, (String, i64), sql, volume_id, paths)?.into_iter().collect())
 }
 
 /// So many more are open now than before; fewer, where the number is negative.
