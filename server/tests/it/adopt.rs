@@ -148,6 +148,7 @@ on_both_engines! {
 
         let report = run(&app.core, adopt("local")).await;
         assert_eq!((report.exit_code(), report.files.done, report.files.failed), (1, 32, 0), "{report:#?}");
+        assert!(!app.path("files/.salvor").exists(), "who adopts writes to no disk");
         assert_eq!((report.findings.missing, report.sources["local"].files), (32, 32), "{report:#?}");
         assert!(tree(&app.path("files")).is_empty(), "nothing is written");
         let report = restored_to_a_new_disk(&app.core).await;

@@ -9,6 +9,7 @@ use http::Request;
 use http::header::CONTENT_TYPE;
 use salvor::config::Config;
 use salvor::core::Core;
+use salvor::restore::store::segments::{self, Item};
 use salvor::restore::{Worker, need, service};
 use salvor::tickets::follow;
 use salvor::volumes::{limits, service as volumes};
@@ -135,6 +136,23 @@ on_both_engines! {
         let refused = need::raise(&app.core, &Actor::salvor(), id, &[Glob::new("**")]).await.unwrap_err();
         assert!(refused.to_string().contains("finished"), "{refused}");
         working.end().await;
+    }
+
+    async fn what_is_urgent_is_little(app: &TestApp) {
+        fill(app, 0..3);
+        run(app, protect()).await;
+        lose_all(app);
+        let id = start(app, NewJob { hold: true, ..job(restore()) }).await;
+        assert_eq!(ended(app, id).await.state, "planned");
+        let item = |number| Item { path: FilePath::new(format!("rose/{number}")).unwrap(), size: 1, corrupt: false };
+        let items: Vec<Item> = (0..=need::MOST_RAISED).map(item).collect();
+        let mut tx = app.core.db.begin().await.unwrap();
+        segments::insert_work(&mut tx, id, &items, 7, None).await.unwrap();
+        tx.commit().await.unwrap();
+        let raise = async |paths: &str| need::raise(&app.core, &Actor::salvor(), id, &[Glob::new(paths)]).await;
+        let refused = raise("rose/**").await.unwrap_err();
+        assert!(refused.to_string().contains("more than 20,000 files"), "{refused}");
+        assert_eq!(raise("rose/2000*").await.unwrap().moved, 2, "both wait where they were");
     }
 
     async fn what_was_used_lately_comes_before_what_is_old(app: &TestApp) {

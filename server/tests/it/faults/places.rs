@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{Disk, FILES, fill, goes_on, lose, lost, stuck, told_once, with_worker};
 use crate::support::TestApp;
-use crate::support::jobs::{check, ended, job, protect, restore, run, start, tree, without_own};
+use crate::support::jobs::{check, ended, job, protect, restore, run, run_new, start, tree, without_own};
 
 /// What an unmount leaves: an empty folder of the same name.
 fn unmount(app: &TestApp, folder: &str) {
@@ -83,6 +83,8 @@ on_both_engines! {
         lose(app);
         assert_eq!(run(app, restore()).await.files.done, FILES as u64);
         let token = app.token(Role::Operator).await;
+        let mark = || std::fs::read(app.path("files/.salvor/volume-id")).unwrap();
+        let old = mark();
         std::fs::remove_dir_all(app.path("files")).unwrap();
         std::fs::create_dir(app.path("files")).unwrap();
         assert_eq!(run(app, restore()).await.state, "paused");
@@ -92,7 +94,8 @@ on_both_engines! {
         let report = ended(app, reply.json()["job"].as_str().unwrap().parse().unwrap()).await;
         assert_eq!((report.exit_code(), report.files.done), (0, FILES as u64), "{report:#?}");
         assert!(without_own(tree(&app.path("files"))) == before);
-        // From now on the new disk is the one that has to be there.
+        // From now on the new disk is the one that has to be there, and the old one is another.
+        assert_ne!(mark(), old);
         unmount(app, "files");
         assert_eq!(run(app, restore()).await.state, "paused");
         mount(app, "files");
@@ -144,6 +147,13 @@ on_both_engines! {
         let said = start(app, NewJob { replaced: true, ..job(restore()) }).await;
         assert_eq!(run(app, check(false)).await.findings.missing, FILES as u64);
         assert_eq!(ended(app, said).await.files.done, FILES as u64);
+    }
+
+    async fn a_dry_run_marks_nothing(app: &TestApp) {
+        fill(app);
+        let report = run_new(app, NewJob { dry_run: true, ..job(protect()) }).await;
+        assert_eq!((report.exit_code(), report.files.total), (0, FILES as u64), "{report:#?}");
+        assert!(!app.path("files/.salvor").exists());
     }
 
     async fn a_volume_with_strangers_files_on_another_file_system_is_refused(app: &TestApp) {

@@ -1,7 +1,9 @@
 //! Faults of the places as wholes: a volume or its copies that are away for a while.
 
+use salvor::restore::{revival, store};
 use salvor::volumes::service as volumes;
 use salvor_domain::job::JobReport;
+use salvor_domain::stuck::SETTLED_AFTER;
 
 use super::{FILES, fill, goes_on, in_vain, lost, stuck, told_once, with_worker};
 use crate::support::jobs::{check, job, protect, restore, start, tree, until, without_own};
@@ -66,6 +68,22 @@ on_both_engines! {
         assert!(without_own(tree(&app.path("files"))) == before);
         let view = volumes::volume(&app.core, "uploads").await.unwrap();
         assert!(view.copies.iter().all(|copy| copy.faults == 0), "a copy that is away has lost nothing");
+    }
+
+    async fn a_try_that_has_only_begun_is_not_said_to_go_on(app: &TestApp) {
+        lost(app).await;
+        let id = start(app, job(restore())).await;
+        std::fs::rename(app.path("copies"), app.path("away")).unwrap();
+        with_worker(app, stuck(app, id)).await;
+        app.advance(chrono::TimeDelta::seconds(61));
+        revival::revive(&app.core, Some(id)).await.unwrap();
+        let (begun, mut tx) = (app.core.clock.now(), app.core.db.begin().await.unwrap());
+        let job = store::lock(&mut tx, id).await.unwrap().unwrap();
+        assert!(job.state.is_active() && job.stuck.is_some(), "it is being tried");
+        let job = revival::settle(&mut tx, job, false, begun + SETTLED_AFTER / 2).await.unwrap();
+        assert!(job.stuck.is_some(), "nothing has come of it yet");
+        let job = revival::settle(&mut tx, job, false, begun + SETTLED_AFTER * 2).await.unwrap();
+        assert!(job.stuck.is_none());
     }
 
     async fn a_copy_that_is_away_holds_protect_up(app: &TestApp) {
