@@ -111,6 +111,13 @@ impl RateLimit {
         self.take(ordinary, urgent_files, 1, control)
     }
 
+    /// For a file that gets a name and whose bytes stay where they are. A name is worth a byte: a bandwidth of nothing lets
+    /// nothing through.
+    pub fn take_name(&self, control: &Control) -> Result<(), Stopped> {
+        self.take_file(control)?;
+        self.take_bytes(1, control)
+    }
+
     fn take(
         &self,
         ordinary: &Bucket,

@@ -17,6 +17,7 @@ use crate::control::{Control, Progress, Tally};
 use crate::crew;
 use crate::fault::{ReadFault, WriteFault, WriteFaultKind, write_words};
 use crate::hash::{Buffer, Pace, SMALL, each_chunk, hash_open, stood_still};
+use crate::limit::RateLimit;
 use crate::resolve::split;
 use crate::root::{Kind, Root, Stat, rename_new, stat_at};
 use crate::sink::{Attrs, Draft, Label, Quarantined, Sealed, Sink};
@@ -47,6 +48,8 @@ pub struct ReuniteOptions {
     pub threads: usize,
     /// Where corrupt files go: `.salvor/quarantine/LABEL/`.
     pub label: Label,
+    /// For files/s, and for the bytes of what has to be read or copied.
+    pub limit: RateLimit,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,7 +109,7 @@ pub fn reunite_batch(
         |item| &item.path,
         options.threads,
         |item, buffer| {
-            if control.check().is_err() || batch.fatal().is_some() {
+            if options.limit.take_name(control).is_err() || batch.fatal().is_some() {
                 return ControlFlow::Break(());
             }
             ControlFlow::Continue(batch.reunite(item, buffer))
@@ -325,7 +328,8 @@ impl Batch<'_> {
     /// Whether the orphan's bytes are the item's, when that is not known.
     fn read(&self, item: &ReuniteItem, file: &File, stat: &Stat, buffer: &mut Buffer) -> Result<(), End> {
         let uncounted = Progress::new();
-        let mut pace = Pace { control: self.control, limits: &[], tally: Tally::new(&uncounted) };
+        let mut pace =
+            Pace { control: self.control, limits: &[&self.options.limit], tally: Tally::new(&uncounted) };
         let hashed = hash_open(file, stat, buffer, &mut pace)?;
         if (hashed.size, hashed.digest) == (item.size, item.digest) {
             return Ok(());
@@ -397,7 +401,8 @@ impl Batch<'_> {
         }
         file.seek(SeekFrom::Start(0)).map_err(|_| ReadFault::Io(Errno::IO))?;
         let uncounted = Progress::new();
-        let mut pace = Pace { control: self.control, limits: &[], tally: Tally::new(&uncounted) };
+        let mut pace =
+            Pace { control: self.control, limits: &[&self.options.limit], tally: Tally::new(&uncounted) };
         let mut failed = None;
         each_chunk(file, stat, buffer, &mut pace, |chunk| {
             if failed.is_none() {

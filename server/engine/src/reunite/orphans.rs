@@ -14,6 +14,7 @@ use crate::control::{Control, Progress, Stopped, Tally};
 use crate::crew;
 use crate::fault::ReadFault;
 use crate::hash::{Pace, hash_open};
+use crate::limit::RateLimit;
 use crate::root::{Root, Stat};
 use crate::walk::{Walk, WalkEvent};
 
@@ -194,14 +195,14 @@ impl Orphans {
         !self.of_size(size).is_empty()
     }
 
-    /// Reads all orphans of these sizes that were not read yet.
+    /// Reads all orphans of these sizes that were not read yet, within the limit.
     pub fn read(
         &mut self,
         lost: &[LostFolder],
         sizes: &BTreeSet<u64>,
         threads: usize,
+        limit: &RateLimit,
         control: &Control,
-        progress: &Progress,
     ) -> Result<(), Stopped> {
         let ranges: Vec<_> = sizes.iter().map(|size| self.of_size(*size)).collect();
         let unread: Vec<usize> = ranges
@@ -213,7 +214,7 @@ impl Orphans {
             return Ok(());
         }
         for indices in unread.chunks(BATCH) {
-            self.read_batch(lost, indices, threads, control, progress)?;
+            self.read_batch(lost, indices, threads, limit, control)?;
         }
         for range in ranges {
             self.list[range].sort_by_key(|record| record.digest.0);
@@ -226,9 +227,11 @@ impl Orphans {
         lost: &[LostFolder],
         indices: &[usize],
         threads: usize,
+        limit: &RateLimit,
         control: &Control,
-        progress: &Progress,
     ) -> Result<(), Stopped> {
+        // Nobody is shown how far the reading is.
+        let progress = Progress::new();
         let items: Vec<(usize, FilePath)> =
             indices.iter().filter_map(|index| Some((*index, self.path(self.list[*index].name)?))).collect();
         let read = crew::work(
@@ -236,14 +239,14 @@ impl Orphans {
             |(_, path)| path,
             threads,
             |(index, path), buffer| {
-                if control.check().is_err() {
+                if limit.take_file(control).is_err() {
                     return ControlFlow::Break(());
                 }
                 let record = &self.list[*index];
                 let Some(folder) = lost.get(usize::from(record.folder)) else {
                     return ControlFlow::Continue(Err(ReadFault::NotFound));
                 };
-                let mut pace = Pace { control, limits: &[], tally: Tally::new(progress) };
+                let mut pace = Pace { control, limits: &[limit], tally: Tally::new(&progress) };
                 let read = folder.root.open_file(path).and_then(|(file, stat)| {
                     if stat.size != record.size {
                         return Err(ReadFault::ChangedWhileRead);

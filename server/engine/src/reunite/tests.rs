@@ -2,12 +2,14 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use salvor_domain::digest::Digest;
 use salvor_domain::path::FilePath;
 
 use super::*;
 use crate::control::{Control, Progress};
+use crate::limit::RateLimit;
 use crate::root::Root;
 use crate::sink::{Label, Sink};
 use crate::testing::{Mount, Tree, digest, noise, path, skipped};
@@ -29,7 +31,7 @@ fn orphans(lost: &LostFolder) -> Orphans {
     assert_eq!(orphans.collect(0, lost, |_| false, &Control::new()).unwrap(), []);
     let sizes: BTreeSet<u64> = orphans.iter().map(|orphan| orphan.size).collect();
     let folders = std::slice::from_ref(lost);
-    orphans.read(folders, &sizes, 2, &Control::new(), &Progress::new()).unwrap();
+    orphans.read(folders, &sizes, 2, &RateLimit::unlimited(), &Control::new()).unwrap();
     orphans
 }
 
@@ -51,8 +53,12 @@ fn item(orphans: &mut Orphans, to: &FilePath, content: &[u8]) -> ReuniteItem {
     }
 }
 
+fn options(limit: RateLimit) -> ReuniteOptions {
+    ReuniteOptions { threads: 2, label: Label::new("job").unwrap(), limit }
+}
+
 fn run(volume: &Sink, lost: &LostFolder, items: &[ReuniteItem]) -> Vec<ReuniteResult> {
-    let options = ReuniteOptions { threads: 2, label: Label::new("job").unwrap() };
+    let options = options(RateLimit::unlimited());
     let folders = std::slice::from_ref(lost);
     let report = reunite_batch(volume, folders, items, &options, &Control::new(), &Progress::new());
     assert_eq!(report.fatal, None);
@@ -364,13 +370,48 @@ fn only_sizes_that_are_asked_for_are_read() {
     assert_eq!(found.len(), 1, "what has a name is none of them");
     found.collect(0, &lost, |name| *name != path("lost+found/#1"), &Control::new()).unwrap();
     let folders = std::slice::from_ref(&lost);
-    found.read(folders, &[5, 6].into(), 2, &Control::new(), &Progress::new()).unwrap();
+    found.read(folders, &[5, 6].into(), 2, &RateLimit::unlimited(), &Control::new()).unwrap();
     let read = |orphan: &Orphan| orphan.standing == Standing::Read;
     assert_eq!(found.iter().filter(read).map(|orphan| orphan.size).collect::<Vec<_>>(), [5]);
     let stopped = Control::new();
     stopped.pause();
-    assert!(found.read(folders, &[4].into(), 2, &stopped, &Progress::new()).is_err());
+    assert!(found.read(folders, &[4].into(), 2, &RateLimit::unlimited(), &stopped).is_err());
     assert!(found.take(&path("a"), 4, &Digest([0; 32])).is_some() || !found.knows(4, &digest(b"four")));
+}
+
+#[test]
+fn a_limit_holds_the_reading_and_the_moving() {
+    let tree = Tree::new();
+    for number in 0..6 {
+        tree.write(&format!("lost+found/#{number}"), &noise(number, 100_000));
+    }
+    let sink = tree.sink();
+    let lost = lost_and_found(sink.root());
+    let folders = std::slice::from_ref(&lost);
+    let mut found = Orphans::default();
+    found.collect(0, &lost, |_| false, &Control::new()).unwrap();
+    let began = Instant::now();
+    found.read(folders, &[100_000].into(), 2, &RateLimit::bytes(2_000_000), &Control::new()).unwrap();
+    assert!(began.elapsed().as_secs_f64() > 0.28, "600 kB at 2 MB/s took {:?}", began.elapsed());
+    let items: Vec<_> =
+        (0..6).map(|number| item(&mut found, &path(&number.to_string()), &noise(number, 100_000))).collect();
+    let go = |limit: RateLimit, control: &Control| {
+        reunite_batch(&sink, folders, &items, &options(limit), control, &Progress::new()).results
+    };
+    // At nothing nothing is moved, until somebody says stop.
+    for shut in [RateLimit::bytes(0), RateLimit::new(None, Some(0))] {
+        let control = Control::new();
+        std::thread::scope(|scope| {
+            let going = scope.spawn(|| go(shut, &control));
+            std::thread::sleep(Duration::from_millis(100));
+            assert!(!going.is_finished(), "it waits");
+            control.pause();
+            assert_eq!(going.join().unwrap(), vec![ReuniteResult::NotStarted; 6]);
+        });
+    }
+    let began = Instant::now();
+    assert_eq!(go(RateLimit::new(None, Some(20)), &Control::new()), vec![moved(); 6]);
+    assert!(began.elapsed().as_secs_f64() > 0.28, "6 files at 20 files/s took {:?}", began.elapsed());
 }
 
 #[test]
@@ -421,7 +462,7 @@ fn what_a_full_or_dead_volume_does_not_keep_is_not_called_in_place() {
     let items: Vec<_> = (0..40)
         .map(|number| item(&mut found, &path(&format!("a/{number}")), &noise(number, 400_000)))
         .collect();
-    let options = ReuniteOptions { threads: 2, label: Label::new("job").unwrap() };
+    let options = options(RateLimit::unlimited());
     let folders = std::slice::from_ref(&lost);
     let report = reunite_batch(&sink, folders, &items, &options, &Control::new(), &Progress::new());
     assert!(report.fatal.is_some(), "the barrier failed");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use salvor_domain::finding::FindingCounts;
 use salvor_domain::job::{JobKind, JobRequest};
+use salvor_domain::limits::JobLimits;
 use salvor_domain::path::{FilePath, shown};
 use salvor_domain::progress::Amount;
 use salvor_domain::volume::FileState;
@@ -35,10 +36,20 @@ pub async fn go(work: &Work, volume: &Sink) -> Result<(), Halt> {
         return Ok(());
     }
     let moves = Moves { work, volume, folders: open(work, volume, &waiting).await };
-    for batch in waiting.chunks(BATCH) {
-        moves.batch(batch).await?;
+    let (mut rest, mut limits) = (waiting.as_slice(), work.job.limits);
+    while !rest.is_empty() {
+        let (batch, later) = rest.split_at(batch_files(limits).min(rest.len()));
+        limits = moves.batch(batch).await?;
+        rest = later;
     }
     Ok(())
+}
+
+/// A limit of so many files a second is heard from about as often as every other job.
+fn batch_files(limits: JobLimits) -> usize {
+    const SECONDS: usize = 2;
+    let by_limit = limits.files_per_second.and_then(|files| usize::try_from(files).ok());
+    by_limit.map_or(BATCH, |files| files.saturating_mul(SECONDS).clamp(1, BATCH))
 }
 
 type Folders = Vec<(usize, LostFolder)>;
@@ -82,7 +93,8 @@ struct Verdicts<'r> {
 }
 
 impl Moves<'_> {
-    async fn batch(&self, batch: &[(Item, OrphanFor)]) -> Result<(), Halt> {
+    /// Gives the limits that the job has by now.
+    async fn batch(&self, batch: &[(Item, OrphanFor)]) -> Result<JobLimits, Halt> {
         let work = self.work;
         let paths: Vec<FilePath> = batch.iter().map(|(item, _)| item.path.clone()).collect();
         let mut tx = work.core.db.read().await?;
@@ -93,7 +105,7 @@ impl Moves<'_> {
         let items: Vec<ReuniteItem> =
             batch.iter().filter_map(|(item, orphan)| self.wanted(item, orphan, &rows)).collect();
         let items = Arc::new(items);
-        let options = ReuniteOptions { threads: work.threads, label: work.label()? };
+        let options = ReuniteOptions { threads: work.threads, label: work.label()?, limit: work.job_limit() };
         let folders: Vec<LostFolder> = self.folders.iter().map(|(_, folder)| folder.clone()).collect();
         let (volume, wanted) = (self.volume.clone(), items.clone());
         // A rename is over before anyone could watch it: the job's own progress is the copies'.
@@ -130,7 +142,7 @@ impl Moves<'_> {
         items: &[ReuniteItem],
         report: &ReuniteReport,
         seconds: f64,
-    ) -> Result<(), Halt> {
+    ) -> Result<JobLimits, Halt> {
         let work = self.work;
         let mut verdicts = self.judge(batch, rows, items, report);
         let (volume, now, segment) = (work.place.volume.id, work.core.clock.now(), work.segment.id);
@@ -174,7 +186,7 @@ impl Moves<'_> {
         match &report.fatal {
             Some(fault) => Err(Halt::Stuck(format!("nothing more can be written: {fault}"))),
             None if verdicts.stopped => Err(Halt::Stopped),
-            None => Ok(()),
+            None => Ok(job.limits),
         }
     }
 

@@ -11,7 +11,7 @@ use salvor_domain::path::FilePath;
 use salvor_domain::units;
 use salvor_domain::volume::FileState;
 use salvor_engine::{
-    Control, Kind, LostFolder, Orphan, Orphans, Progress, ReadFault, Root, Spare, Standing, Stopped, Taken,
+    Control, Kind, LostFolder, Orphan, Orphans, RateLimit, ReadFault, Root, Spare, Standing, Stopped, Taken,
     sniff_file,
 };
 
@@ -35,6 +35,8 @@ struct Shared {
     /// Each with its number.
     folders: Vec<(usize, LostFolder)>,
     threads: usize,
+    /// The job's.
+    limit: RateLimit,
     control: Control,
 }
 
@@ -101,6 +103,7 @@ impl Nameless {
             volume: volume.clone(),
             folders: found,
             threads: work.threads,
+            limit: work.job_limit(),
             control: work.control.clone(),
         };
         let nameless = Self { shared: Arc::new(shared), orphans: Orphans::default(), unreadable };
@@ -226,7 +229,7 @@ impl Nameless {
         let reading = move || {
             let folders: Vec<LostFolder> = shared.folders.iter().map(|(_, folder)| folder.clone()).collect();
             let sizes: BTreeSet<u64> = rows.iter().map(|row| row.size).collect();
-            orphans.read(&folders, &sizes, shared.threads, &shared.control, &Progress::new())?;
+            orphans.read(&folders, &sizes, shared.threads, &shared.limit, &shared.control)?;
             let done = go_on(&mut orphans, &shared, rows);
             Ok((orphans, done))
         };
