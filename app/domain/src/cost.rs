@@ -57,10 +57,18 @@ pub enum Cost {
 }
 
 /// The most that limits allow, where there are such.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ceiling {
+    pub of: Holder,
     pub bytes_per_second: Option<f64>,
     pub files_per_second: Option<f64>,
+}
+
+/// Whose limit it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    Copy,
+    Job,
 }
 
 /// How long something takes, with the words for what that rests on.
@@ -202,29 +210,33 @@ fn solve(seen: &[Observation]) -> Option<(f64, f64)> {
     found.filter(|(file, byte)| file.is_finite() && byte.is_finite())
 }
 
-/// How long `amount` takes by what was measured, and not faster than the ceiling.
-pub fn estimate(amount: Amount, measured: &[Measurement], ceiling: Ceiling, now: DateTime<Utc>) -> Estimate {
+/// How long `amount` takes by what was measured, and not faster than any of the ceilings.
+pub fn estimate(
+    amount: Amount,
+    measured: &[Measurement],
+    ceilings: &[Ceiling],
+    now: DateTime<Utc>,
+) -> Estimate {
     if amount == Amount::default() {
         let range = Some(EtaRange { low_seconds: 0.0, high_seconds: 0.0 });
         return Estimate { range, basis: "nothing to move".into() };
     }
-    let is_shut = |amount: u64, most: Option<f64>| amount > 0 && most == Some(0.0);
-    if is_shut(amount.bytes, ceiling.bytes_per_second) || is_shut(amount.files, ceiling.files_per_second) {
-        return Estimate { range: None, basis: "its limit lets nothing through now".into() };
+    if let Some(shut) = ceilings.iter().find(|ceiling| ceiling.shuts(amount)) {
+        return Estimate { range: None, basis: shut.of.paused().into() };
     }
     let chosen = Chosen::of(measured, now);
     let by_measure = chosen.range(amount, now);
-    let at_most = ceiling.seconds(amount);
+    let times = ceilings.iter().filter_map(|ceiling| Some((ceiling.seconds(amount)?, ceiling.of)));
+    let at_most = times.max_by(|(one, _), (other, _)| one.total_cmp(other));
     match (by_measure, at_most) {
-        (Some(range), Some(least)) if least > range.low_seconds => {
-            let high_seconds = range.high_seconds.max(least * 1.1);
-            let range = Some(EtaRange { low_seconds: least, high_seconds });
-            Estimate { range, basis: format!("{}, held to its bandwidth limit", chosen.in_words(now)) }
+        (Some(range), Some((least, holder))) if least > range.low_seconds => {
+            let basis = format!("{}, held to {}", chosen.in_words(now), holder.limit());
+            Estimate { range: Some(range.not_before(least)), basis }
         }
         (Some(range), _) => Estimate { range: Some(range), basis: chosen.in_words(now) },
-        (None, Some(least)) => {
+        (None, Some((least, holder))) => {
             let range = Some(EtaRange { low_seconds: least, high_seconds: least * 1.25 });
-            Estimate { range, basis: "its bandwidth limit".into() }
+            Estimate { range, basis: holder.limit().into() }
         }
         (None, None) => Estimate { range: None, basis: "not measured yet".into() },
     }
@@ -247,8 +259,40 @@ pub fn is_fresh(measured: &[Measurement], now: DateTime<Utc>, for_at_most: TimeD
     measured.iter().any(|m| now - m.at <= for_at_most)
 }
 
+impl Holder {
+    fn limit(self) -> &'static str {
+        match self {
+            Self::Copy => "its bandwidth limit",
+            Self::Job => "the job's limit",
+        }
+    }
+
+    fn paused(self) -> &'static str {
+        match self {
+            Self::Copy => "it is paused by its limit",
+            Self::Job => "the job is paused by its limit",
+        }
+    }
+}
+
+impl EtaRange {
+    /// The same, where a limit lets it end after `least` seconds at the earliest.
+    #[must_use]
+    pub fn not_before(self, least: f64) -> Self {
+        let low_seconds = self.low_seconds.max(least);
+        Self { low_seconds, high_seconds: self.high_seconds.max(least * 1.1) }
+    }
+}
+
 impl Ceiling {
-    fn seconds(self, amount: Amount) -> Option<f64> {
+    /// Whether nothing of it gets through.
+    fn shuts(self, amount: Amount) -> bool {
+        let is_shut = |amount: u64, most: Option<f64>| amount > 0 && most == Some(0.0);
+        is_shut(amount.bytes, self.bytes_per_second) || is_shut(amount.files, self.files_per_second)
+    }
+
+    /// The least seconds that `amount` takes; `None` without a limit on it.
+    pub fn seconds(self, amount: Amount) -> Option<f64> {
         let by =
             |amount: u64, most: Option<f64>| most.filter(|most| *most > 0.0).map(|most| amount as f64 / most);
         let times = [by(amount.bytes, self.bytes_per_second), by(amount.files, self.files_per_second)];

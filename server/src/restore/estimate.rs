@@ -1,7 +1,8 @@
 //! How long parts of a plan take: what was measured of each copy, held to what its limits allow, in words.
 
-use salvor_domain::cost::{self, Ceiling, Estimate, Measurement};
+use salvor_domain::cost::{self, Ceiling, Estimate, Holder, Measurement};
 use salvor_domain::job::PlannedSource;
+use salvor_domain::limits::{JobLimits, Limits};
 use salvor_domain::progress::{Amount, EtaRange};
 use salvor_domain::timetable::InForce;
 
@@ -11,15 +12,20 @@ use crate::restore::work::Copy;
 use crate::volumes::store::CopyRow;
 
 /// The most that a copy's limits allow just now: an operator's word, its timetable, or what is configured.
-fn ceiling(core: &Core, copy: &CopyConfig, row: &CopyRow) -> Ceiling {
-    let in_force = InForce::at(row.limits, copy.limits(), &copy.timetable, core.clock.local()).limits;
+fn of_its_own(core: &Core, copy: &CopyConfig, row: &CopyRow) -> Ceiling {
+    let in_force = InForce::at(row.limits, copy.limits(), &copy.timetable, core.clock.local());
+    ceiling(Holder::Copy, in_force.limits)
+}
+
+fn ceiling(of: Holder, limits: Limits) -> Ceiling {
     Ceiling {
-        bytes_per_second: in_force.bandwidth.map(|rate| rate.bytes_per_second() as f64),
-        files_per_second: in_force.files_per_second.map(|rate| rate as f64),
+        of,
+        bytes_per_second: limits.bandwidth.map(|rate| rate.bytes_per_second() as f64),
+        files_per_second: limits.files_per_second.map(|rate| rate as f64),
     }
 }
 
-/// How long `amount` takes from this copy.
+/// How long `amount` takes from this copy, whoever reads.
 pub fn of_copy(
     core: &Core,
     copy: &CopyConfig,
@@ -27,12 +33,19 @@ pub fn of_copy(
     amount: Amount,
     measured: &[Measurement],
 ) -> Estimate {
-    cost::estimate(amount, measured, ceiling(core, copy, row), core.clock.now())
+    cost::estimate(amount, measured, &[of_its_own(core, copy, row)], core.clock.now())
 }
 
-/// A copy's part of a plan.
-pub fn planned(core: &Core, copy: &Copy, amount: Amount, measured: &[Measurement]) -> PlannedSource {
-    let Estimate { range, basis } = of_copy(core, &copy.config, &copy.row, amount, measured);
+/// A copy's part of the plan of a job that keeps within `limits`.
+pub fn planned(
+    core: &Core,
+    limits: JobLimits,
+    copy: &Copy,
+    amount: Amount,
+    measured: &[Measurement],
+) -> PlannedSource {
+    let ceilings = [of_its_own(core, &copy.config, &copy.row), ceiling(Holder::Job, limits.limits())];
+    let Estimate { range, basis } = cost::estimate(amount, measured, &ceilings, core.clock.now());
     PlannedSource { name: copy.config.name.clone(), amount, estimate: range, basis }
 }
 
@@ -41,10 +54,14 @@ pub fn unknown(copy: &Copy, amount: Amount, why: &str) -> PlannedSource {
     PlannedSource { name: copy.config.name.clone(), amount, estimate: None, basis: why.to_owned() }
 }
 
-/// Copies work side by side, so that the whole takes as long as the slowest; unknown when any of them is.
-pub fn whole(sources: &[PlannedSource]) -> Option<EtaRange> {
-    match sources {
-        [] => None,
-        sources => cost::side_by_side(sources.iter().map(|source| source.estimate)),
+/// Copies work side by side, so that the whole takes as long as the slowest, or as long as the job's limit lets all of
+/// them together take; unknown when any of them is.
+pub fn whole(limits: JobLimits, sources: &[PlannedSource]) -> Option<EtaRange> {
+    if sources.is_empty() {
+        return None;
     }
+    let slowest = cost::side_by_side(sources.iter().map(|source| source.estimate))?;
+    let all = sources.iter().map(|source| source.amount).sum();
+    let least = ceiling(Holder::Job, limits.limits()).seconds(all);
+    Some(least.map_or(slowest, |least| slowest.not_before(least)))
 }

@@ -16,10 +16,10 @@ fn amount(files: u64, bytes: u64) -> Amount {
 
 #[test]
 fn nothing_measured_is_said_so() {
-    let estimate = estimate(amount(10, 1_000), &[], Ceiling::default(), now());
+    let estimate = estimate(amount(10, 1_000), &[], &[], now());
     assert_eq!((estimate.range, estimate.basis.as_str()), (None, "not measured yet"));
     let empty_files = [measured(Basis::Job, 1, 100, 0, 1.0)];
-    assert_eq!(super::estimate(amount(10, 1_000), &empty_files, Ceiling::default(), now()).range, None);
+    assert_eq!(super::estimate(amount(10, 1_000), &empty_files, &[], now()).range, None);
 }
 
 #[test]
@@ -27,8 +27,7 @@ fn what_it_rests_on_is_said_in_words() {
     let job = |days| measured(Basis::Job, days, 1_000, 30_000_000, 10.0);
     let drill = |days| measured(Basis::Drill, days, 200, 6_000_000, 2.0);
     let probe = |days| measured(Basis::Probe, days, 20, 600_000, 0.2);
-    let basis =
-        |measured: &[Measurement]| estimate(amount(10, 1_000), measured, Ceiling::default(), now()).basis;
+    let basis = |measured: &[Measurement]| estimate(amount(10, 1_000), measured, &[], now()).basis;
     assert_eq!(basis(&[job(1), job(5), job(29), drill(2)]), "3 jobs and a drill in the last 30 days");
     assert_eq!(basis(&[job(1), probe(0)]), "a job in the last 30 days", "a probe adds nothing to a job");
     assert_eq!(basis(&[probe(0)]), "a probe of 20 files just now");
@@ -39,24 +38,31 @@ fn what_it_rests_on_is_said_in_words() {
 
 #[test]
 fn a_limit_holds_and_stands_in() {
-    let link = Ceiling { bytes_per_second: Some(1e6), files_per_second: None };
+    let ceiling = |of, bytes| Ceiling { of, bytes_per_second: Some(bytes), files_per_second: None };
+    let link = &[ceiling(Holder::Copy, 1e6)];
     let alone = estimate(amount(10, 10_000_000), &[], link, now());
     assert_eq!((alone.range.unwrap().low_seconds, alone.basis.as_str()), (10.0, "its bandwidth limit"));
-    let shut = Ceiling { bytes_per_second: Some(0.0), files_per_second: None };
-    let closed = estimate(amount(10, 10), &[], shut, now());
-    assert_eq!((closed.range, closed.basis.as_str()), (None, "its limit lets nothing through now"));
+    let closed = estimate(amount(10, 10), &[], &[ceiling(Holder::Copy, 0.0)], now());
+    assert_eq!((closed.range, closed.basis.as_str()), (None, "it is paused by its limit"));
     let fast = [measured(Basis::Job, 1, 1_000, 1_000_000_000, 10.0)];
     let held = estimate(amount(10, 10_000_000), &fast, link, now());
     assert!(held.range.unwrap().low_seconds >= 10.0 && held.basis.ends_with("held to its bandwidth limit"));
     let slow = [measured(Basis::Job, 1, 10, 1_000_000, 10.0)];
     let unheld = estimate(amount(10, 1_000_000), &slow, link, now());
     assert!(!unheld.basis.contains("limit") && unheld.range.unwrap().high_seconds >= 10.0, "{unheld:?}");
+    // The job's own limit counts beside the copy's: the narrower one holds.
+    let both = |job| estimate(amount(10, 10_000_000), &fast, &[link[0], ceiling(Holder::Job, job)], now());
+    let held = both(1e5);
+    assert_eq!(held.range.unwrap().low_seconds, 100.0);
+    assert!(held.basis.ends_with("held to the job's limit"), "{held:?}");
+    assert!(both(1e7).basis.ends_with("held to its bandwidth limit"));
+    assert_eq!((both(0.0).range, both(0.0).basis.as_str()), (None, "the job is paused by its limit"));
 }
 
 #[test]
 fn one_mean_size_gives_bounds_for_another() {
     let small = [measured(Basis::Job, 1, 10_000, 10_000 * 1_000, 10.0)];
-    let range = |amount| estimate(amount, &small, Ceiling::default(), now()).range.unwrap();
+    let range = |amount| estimate(amount, &small, &[], now()).range.unwrap();
     let same = range(amount(1_000, 1_000_000));
     assert!(same.low_seconds > 0.7 && same.high_seconds < 1.3, "{same:?}");
     // A gigabyte in ten files: by its bytes 1,000 s. Less may be true, and is not promised.
@@ -105,7 +111,7 @@ proptest! {
             measured(Basis::Job, i as i64, files, files * size, cost(files, files * size) * noise)
         }).collect();
         let truth = cost(files, files * mean);
-        let range = estimate(amount(files, files * mean), &seen, Ceiling::default(), now()).range.unwrap();
+        let range = estimate(amount(files, files * mean), &seen, &[], now()).range.unwrap();
         prop_assert!(range.low_seconds <= truth && truth <= range.high_seconds, "{truth} in {range:?}");
         prop_assert!(range.high_seconds < range.low_seconds * 3.0, "{range:?}");
     }
@@ -121,8 +127,8 @@ proptest! {
         let seen: Vec<_> = seen.into_iter()
             .map(|(days, files, bytes, seconds, basis)| measured(Basis::ALL[basis], days, files, bytes, seconds))
             .collect();
-        let ceiling = Ceiling { bytes_per_second: most, files_per_second: None };
-        let estimate = super::estimate(amount(files, bytes), &seen, ceiling, now());
+        let ceiling = Ceiling { of: Holder::Job, bytes_per_second: most, files_per_second: None };
+        let estimate = super::estimate(amount(files, bytes), &seen, &[ceiling], now());
         if let Some(range) = estimate.range {
             prop_assert!(range.low_seconds.is_finite() && range.high_seconds.is_finite());
             prop_assert!(0.0 <= range.low_seconds && range.low_seconds <= range.high_seconds, "{range:?}");

@@ -183,8 +183,8 @@ impl<'a> Planning<'a> {
     async fn record(&mut self, work: &Work, at_end: bool) -> Result<(), Halt> {
         let (mut tx, mut job) = work.begin().await?;
         self.filling.record(&mut tx, &job, at_end).await?;
+        figures::add_failures(&mut tx, job.id, &self.failures, work.core.clock.now()).await?;
         if !job.dry_run {
-            figures::add_failures(&mut tx, job.id, &self.failures, work.core.clock.now()).await?;
             for (_, reason) in &self.failures {
                 work.note(&mut tx, "unlisted", 20, reason).await?;
             }

@@ -188,8 +188,10 @@ impl Look {
         let (mut tx, mut job) = work.begin().await?;
         job.files = self.files();
         job.bytes.total = self.total.bytes;
+        let now = work.core.clock.now();
+        figures::add_failures(&mut tx, job.id, &self.unmet, now).await?;
         if !self.dry {
-            let (volume, now) = (work.place.volume.id, work.core.clock.now());
+            let volume = work.place.volume.id;
             tx.one_at_a_time(volume).await?;
             let back = brought_back(&mut tx, volume, root, &findings, since).await?;
             findings.retain(|finding| !back.contains(&finding.path));
@@ -200,7 +202,6 @@ impl Look {
             catalogue::set_state(&mut tx, volume, &self.missing, FileState::Missing).await?;
             catalogue::set_state(&mut tx, volume, &self.corrupt, FileState::Corrupt).await?;
             catalogue::set_state(&mut tx, volume, &self.back, FileState::Present).await?;
-            figures::add_failures(&mut tx, job.id, &self.unmet, now).await?;
             for range in std::mem::take(&mut self.ranges) {
                 segments::insert(&mut tx, job.id, &range.segment(work, self.ranks)).await?;
                 self.ranks += 1;

@@ -109,11 +109,17 @@ async fn record(
     samples: &[(usize, Vec<Picked>)],
     missing: &[(&Copy, String)],
 ) -> Result<(), Halt> {
-    if work.job.dry_run {
-        return Ok(());
-    }
     let now = work.core.clock.now();
     let (mut tx, job) = work.begin().await?;
+    for (copy, why) in missing {
+        // A copy that is out of reach gave nothing: that is a result as well.
+        let failure = FilePath::new(copy.config.name.as_str()).map(|name| (name, why.clone()));
+        let failures: Vec<_> = failure.into_iter().collect();
+        figures::add_failures(&mut tx, job.id, &failures, now).await?;
+    }
+    if job.dry_run {
+        return work.commit(tx, &job).await;
+    }
     drills::clear(&mut tx, job.id).await?;
     for (rank, (place, picked)) in samples.iter().enumerate() {
         let copy = &work.place.copies[*place];
@@ -131,10 +137,6 @@ async fn record(
         drills::add(&mut tx, job.id, id, copy.row.bit).await?;
     }
     for (copy, why) in missing {
-        // A copy that is out of reach gave nothing: that is a result as well.
-        let failure = FilePath::new(copy.config.name.as_str()).map(|name| (name, why.clone()));
-        let failures: Vec<_> = failure.into_iter().collect();
-        figures::add_failures(&mut tx, job.id, &failures, now).await?;
         let found = DrillResult {
             job: job.id.to_string(),
             at: now,
@@ -163,10 +165,10 @@ async fn planned(
         let copy = &work.place.copies[*place];
         let part = amount(picked);
         let measured = measured.get(&copy.row.bit).map_or(&[][..], Vec::as_slice);
-        plan.sources.push(estimate::planned(&work.core, copy, part, measured));
+        plan.sources.push(estimate::planned(&work.core, work.job.limits, copy, part, measured));
         plan.total += part;
     }
-    plan.estimate = estimate::whole(&plan.sources);
+    plan.estimate = estimate::whole(work.job.limits, &plan.sources);
     let parts: Vec<String> = plan
         .sources
         .iter()

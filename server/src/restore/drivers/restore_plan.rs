@@ -225,10 +225,11 @@ impl<'a> Planning<'a> {
             filling.record(&mut tx, &job, at_end).await?;
         }
         self.claims.record(&mut tx, &job, at_end).await?;
+        let now = work.core.clock.now();
+        // Whoever only looks is told as well what would fail.
+        self.record_lost(&mut tx, &job).await?;
+        figures::add_failures(&mut tx, job.id, &self.unmet, now).await?;
         if !job.dry_run {
-            self.record_lost(&mut tx, &job).await?;
-            let now = work.core.clock.now();
-            figures::add_failures(&mut tx, job.id, &self.unmet, now).await?;
             findings::report(&mut tx, work.place.volume.id, job.id, now, &self.newer_found).await?;
             let newer = FindingCounts { changed: self.newer_found.len() as u64, ..FindingCounts::default() };
             figures::add_findings(&mut tx, job.id, &newer).await?;
@@ -251,16 +252,18 @@ impl<'a> Planning<'a> {
             return Ok(());
         }
         let now = self.work.core.clock.now();
-        let segment = NewSegment {
-            kind: SegmentKind::Work,
-            rank: job.ticket.map_or(i64::MAX / 2, |_| Rank::TICKET),
-            range: None,
-            files: self.lost.len() as u64,
-            bytes: self.lost.iter().map(|item| item.size).sum(),
-            done_at: Some(now),
-        };
-        let id = segments::insert(tx, job.id, &segment).await?;
-        segments::insert_items(tx, id, &self.lost, ItemState::Failed).await?;
+        if !job.dry_run {
+            let segment = NewSegment {
+                kind: SegmentKind::Work,
+                rank: job.ticket.map_or(i64::MAX / 2, |_| Rank::TICKET),
+                range: None,
+                files: self.lost.len() as u64,
+                bytes: self.lost.iter().map(|item| item.size).sum(),
+                done_at: Some(now),
+            };
+            let id = segments::insert(tx, job.id, &segment).await?;
+            segments::insert_items(tx, id, &self.lost, ItemState::Failed).await?;
+        }
         let failures: Vec<_> = self.lost.iter().map(|item| (item.path.clone(), NO_COPY.to_owned())).collect();
         Ok(figures::add_failures(tx, job.id, &failures, now).await?)
     }
@@ -295,21 +298,24 @@ impl<'a> Planning<'a> {
         let measured = rates_store::measurements(&mut tx, self.work.place.volume.id).await?;
         drop(tx);
         self.plan.reunite = self.claims.total();
+        let limits = self.work.job.limits;
         let planned = |part: &Part| {
             let copy = self.copy(part.copy);
             let measured = measured.get(&copy.row.bit).map_or(&[][..], Vec::as_slice);
             match part.source {
-                Some(_) => estimate::planned(&self.work.core, copy, part.total(), measured),
+                Some(_) => estimate::planned(&self.work.core, limits, copy, part.total(), measured),
                 None => estimate::unknown(copy, part.total(), "it is out of reach"),
             }
         };
         self.plan.sources = self.parts.iter().filter(|part| part.total().files > 0).map(planned).collect();
-        self.plan.estimate = estimate::whole(&self.plan.sources);
-        Ok(Planned { summary: summary(&self.plan), plan: self.plan, files, bytes })
+        self.plan.estimate = estimate::whole(limits, &self.plan.sources);
+        let summary = summary(&self.plan, self.unmet.len() as u64);
+        Ok(Planned { summary, plan: self.plan, files, bytes })
     }
 }
 
-fn summary(plan: &Plan) -> String {
+/// `unmet`: how many names were asked for that the catalogue does not have.
+fn summary(plan: &Plan, unmet: u64) -> String {
     let amount = |amount: &Amount| {
         format!("{} ({})", units::counted(amount.files, "file", "files"), units::bytes(amount.bytes))
     };
@@ -326,6 +332,7 @@ fn summary(plan: &Plan) -> String {
         (plan.newer, "newer on the volume and left alone"),
         (plan.tombstoned, "deleted by their owners"),
         (plan.in_no_copy, "in no copy"),
+        (unmet, "not in the catalogue"),
     ] {
         if count > 0 {
             text.push_str(&format!("; {} {what}", units::count(count)));

@@ -87,14 +87,15 @@ impl Planning {
         self.newer_count += newer.len() as u64;
         let (mut tx, mut job) = work.begin().await?;
         self.claims.record(&mut tx, &job, at_end).await?;
+        let now = work.core.clock.now();
+        // Whoever only looks is told as well what could not be looked at.
+        if at_end {
+            figures::add_failures(&mut tx, job.id, &self.failures(), now).await?;
+        }
         if !job.dry_run {
-            let now = work.core.clock.now();
             findings::report(&mut tx, work.place.volume.id, job.id, now, &newer).await?;
             let changed = FindingCounts { changed: newer.len() as u64, ..FindingCounts::default() };
             figures::add_findings(&mut tx, job.id, &changed).await?;
-            if at_end {
-                figures::add_failures(&mut tx, job.id, &self.failures(), now).await?;
-            }
         }
         (job.files, job.bytes) = self.figures();
         work.commit(tx, &job).await
