@@ -19,6 +19,7 @@ use crate::finding::FindingCounts;
 use crate::limits::JobLimits;
 use crate::path::{FilePath, Glob};
 use crate::progress::{Amount, EtaRange};
+use crate::volume::Mode;
 use crate::{Refused, words};
 
 words! {
@@ -401,6 +402,9 @@ pub struct JobReport {
     pub plan: Option<Plan>,
     pub dry_run: bool,
     pub eta: Option<EtaRange>,
+    /// What holds a job up that is under way, where that is known: `offsite is paused by its limit`. Its end is not known then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
     pub files_per_second: Option<f64>,
     pub bytes_per_second: Option<f64>,
     /// The ticket that asked for it.
@@ -408,15 +412,29 @@ pub struct JobReport {
     /// What it keeps within.
     #[serde(default)]
     pub limits: JobLimits,
+    /// The volume's mode just now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume_mode: Option<Mode>,
 }
 
 impl JobReport {
-    /// 0: all is well. 1: it ended and something is wrong. 3: it could not run, or could not go on yet.
+    /// Paused for a cause that may pass: tried again by itself, without anybody's word.
+    pub fn is_stuck(&self) -> bool {
+        self.state == "paused" && self.tries_again_at.is_some()
+    }
+
+    /// Its state for people, who want to know what waits for them and what does not.
+    pub fn word(&self) -> &str {
+        if self.is_stuck() { "stuck" } else { &self.state }
+    }
+
+    /// 0: all is well. 1: it ended and something is wrong, or (of a plan alone) would be. 3: it could not run, or could not
+    /// go on yet.
     pub fn exit_code(&self) -> u8 {
         match self.state.as_str() {
             "failed" => 3,
-            "paused" if self.tries_again_at.is_some() => 3,
-            "finished" if self.dry_run => 0,
+            "paused" if self.is_stuck() => 3,
+            "finished" if self.dry_run => u8::from(self.files.failed > 0),
             "finished" if self.files.failed == 0 && self.is_well() => 0,
             _ => 1,
         }
@@ -436,67 +454,4 @@ impl JobReport {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn step(state: JobState, call: u8, flag: bool) -> Result<JobState, Refused> {
-        let now = DateTime::UNIX_EPOCH;
-        match call {
-            0 => state.plan_ready(flag, now),
-            1 => state.approve(now),
-            2 => state.pause("ann".into(), "lunch".into(), now),
-            3 => state.resume(now),
-            4 => state.cancel("ann".into(), now),
-            5 => state.finish(now),
-            6 => state.fail("gone".into(), now),
-            7 => state.retry(flag, now),
-            8 => state.stick("salvor".into(), "full".into(), now, now),
-            _ => state.try_again(now),
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn nothing_runs_unapproved_and_the_ended_stay_ended(steps in proptest::collection::vec((0u8..10, any::<bool>()), 1..60)) {
-            let mut state = JobState::Planning { since: DateTime::UNIX_EPOCH };
-            let mut approved = false;
-            for (call, flag) in steps {
-                let before = state.clone();
-                let Ok(next) = step(state.clone(), call, flag) else { continue };
-                approved |= call == 1 || (call == 0 && flag) || (call == 7 && flag);
-                if matches!(next, JobState::Running { .. } | JobState::Finished { .. }) {
-                    prop_assert!(approved, "{before:?} → {next:?}");
-                }
-                if before.has_ended() {
-                    prop_assert_eq!(call, 7, "only retry leaves an end");
-                }
-                if call == 7 && !flag { approved = false; }
-                if call == 9 {
-                    let by_a_person = matches!(before, JobState::Paused { tries_again_at: None, .. });
-                    prop_assert!(!by_a_person, "a person's pause is not undone: {before:?}");
-                }
-                state = next;
-            }
-        }
-
-        /// A pause and a resume come back to the same phase.
-        #[test]
-        fn resume_undoes_pause(running in any::<bool>()) {
-            let since = DateTime::UNIX_EPOCH;
-            let state = if running { JobState::Running { since } } else { JobState::Planning { since } };
-            let back = state.clone().pause("a".into(), "b".into(), since).and_then(|paused| paused.resume(since));
-            prop_assert_eq!(back, Ok(state));
-        }
-    }
-
-    #[test]
-    fn a_request_is_read_from_what_others_send() {
-        let request: JobRequest = serde_json::from_str(r#"{"kind":"restore","paths":["anna/**"]}"#).unwrap();
-        assert_eq!(request.kind(), JobKind::Restore);
-        assert_eq!(
-            serde_json::to_value(JobState::Planned { since: DateTime::UNIX_EPOCH }).unwrap()["state"],
-            "planned"
-        );
-    }
-}
+mod tests;

@@ -86,6 +86,19 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Nothing gets through until it is changed.
+    pub fn pauses(self) -> bool {
+        self.bandwidth == Some(ByteRate::NOTHING) || self.files_per_second == Some(0)
+    }
+
+    /// A change to those that are there; the others stay as they are.
+    pub fn named(self) -> LimitsChange {
+        LimitsChange {
+            bandwidth: self.bandwidth.map_or(Change::Keep, |rate| Change::To(Some(rate))),
+            files_per_second: self.files_per_second.map_or(Change::Keep, |files| Change::To(Some(files))),
+        }
+    }
+
     /// Each one's part, where several processes keep within it together: never less than one file a second.
     #[must_use]
     pub fn shared_by(self, processes: u64) -> Self {
@@ -174,7 +187,7 @@ impl From<Limits> for LimitsChange {
 /// `at most 20 Mbit/s and 50 files/s`, `no limit`, `paused by its limit`
 impl fmt::Display for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.bandwidth == Some(ByteRate::NOTHING) || self.files_per_second == Some(0) {
+        if self.pauses() {
             return write!(f, "paused by its limit");
         }
         let files = self.files_per_second.map(|files| format!("{} files/s", units::count(files)));
@@ -246,6 +259,8 @@ mod tests {
         assert_eq!(after("8 Mbit/s", "none").unwrap().to_string(), "at most 8 Mbit/s");
         assert!(after("fast", "").is_err() && after("", "few").unwrap_err().to_string().contains("\"few\""));
         assert_eq!(LimitsChange::from(Limits::default()).of(now), Limits::default());
+        let one = Limits { bandwidth: Some(ByteRate(1)), files_per_second: None };
+        assert_eq!(one.named().of(now), Limits { bandwidth: Some(ByteRate(1)), ..now });
     }
 
     proptest! {

@@ -96,11 +96,23 @@ pub struct Lane {
     pub planned: Option<EtaRange>,
 }
 
+impl Lane {
+    /// Until something moves the plan's time runs down, from when the lane might have begun; where not a byte comes for
+    /// long, or it takes longer to begin than it should have taken to end, the lane is stalled.
+    fn before_it_moves(&self, now: f64) -> Option<EtaRange> {
+        let planned = self.planned?;
+        let waited = quiet(&self.samples, now);
+        if waited > SILENCE { None } else { planned.after(waited, planned.high_seconds / 2.0) }
+    }
+}
+
 /// Of what has moved, the newer half of the weight lies in this share of the time, within these seconds.
 const HALF_SHARE: f64 = 1.0 / 6.0;
 const HALF_SECONDS: (f64, f64) = (8.0, 240.0);
 /// A stretch says something from this many seconds on.
 const SPEAKS: f64 = 1.0;
+/// Seconds without a byte after which something is held up.
+pub const SILENCE: f64 = 30.0;
 
 /// How long `left` still takes, `now` in active seconds; `None` when that is not known: nothing has moved yet, or nothing
 /// moves any more.
@@ -129,6 +141,13 @@ pub fn eta(samples: &[Sample], left: Amount, now: f64) -> Option<EtaRange> {
     (range.low_seconds.is_finite() && range.high_seconds.is_finite()).then_some(range)
 }
 
+/// Seconds since something moved, or could have begun to (the first sample): what a stall is told by.
+pub fn quiet(samples: &[Sample], now: f64) -> f64 {
+    let since = moves(samples).last().map(|last| last.at);
+    let since = since.or_else(|| samples.first().map(|first| first.active_seconds));
+    since.map_or(0.0, |since| (now - since).max(0.0))
+}
+
 /// A job on several copies ends when the slowest copy's part ends; one part unknown makes the whole unknown.
 pub fn eta_of_lanes(lanes: &[Lane], now: f64) -> Option<EtaRange> {
     let open: Vec<&Lane> = lanes.iter().filter(|lane| lane.left != Amount::default()).collect();
@@ -137,7 +156,7 @@ pub fn eta_of_lanes(lanes: &[Lane], now: f64) -> Option<EtaRange> {
     }
     cost::side_by_side(open.into_iter().map(|lane| {
         let has_moved = !moves(&lane.samples).is_empty();
-        if has_moved { eta(&lane.samples, lane.left, now) } else { lane.planned }
+        if has_moved { eta(&lane.samples, lane.left, now) } else { lane.before_it_moves(now) }
     }))
 }
 

@@ -151,10 +151,12 @@ impl JobView {
                 }),
                 dry_run: false,
                 eta: Some(salvor_domain::progress::EtaRange { low_seconds: 12.0, high_seconds: 25.0 }),
+                held: None,
                 files_per_second: Some(1.0),
                 bytes_per_second: Some(30_000.0),
                 ticket: None,
                 limits: JobLimits::default(),
+                volume_mode: Some(salvor_domain::volume::Mode::Normal),
             },
             log: vec![],
             samples: vec![

@@ -4,6 +4,7 @@ use salvor_domain::job::{JobControl, JobKind, JobReport, JobRequest};
 use salvor_domain::path::Glob;
 use salvor_domain::progress::EtaRange;
 use salvor_domain::units;
+use salvor_domain::volume::Mode;
 
 use crate::ui::{Badge, Tone, badge};
 use leptos::prelude::*;
@@ -72,6 +73,20 @@ pub fn eta(eta: Option<EtaRange>) -> String {
         }
         None => "not known yet".to_owned(),
     }
+}
+
+/// How long a job still takes, to stand by itself: `about 2–4 min left`.
+pub fn time_left(report: &JobReport) -> String {
+    match (report.eta, held(report)) {
+        (Some(_), _) => format!("{} left", eta(report.eta)),
+        (None, Some(why)) => format!("time left not known: {why}"),
+        (None, None) => "time left not known yet".to_owned(),
+    }
+}
+
+/// What holds a job up that is under way.
+pub fn held(report: &JobReport) -> Option<&str> {
+    report.held.as_deref().filter(|_| matches!(report.state.as_str(), "planning" | "running"))
 }
 
 /// `12.5 MB/s, 410 files/s`
@@ -143,7 +158,13 @@ pub fn outcome(report: &JobReport) -> Option<String> {
             None => "It could not run; no reason was kept.".to_owned(),
         }),
         "cancelled" => Some(format!("Cancelled after {took}; {done} were done by then and stay so.")),
-        "finished" if report.dry_run => Some("Only the plan was asked for; nothing was moved.".to_owned()),
+        "finished" if report.dry_run => {
+            let failed = match report.files.failed {
+                0 => String::new(),
+                failed => format!(" {} would fail.", files(failed)),
+            };
+            Some(format!("Only the plan was asked for; nothing was moved.{failed}"))
+        }
         "finished" => Some(match report.kind {
             JobKind::Check => checked(report, &took),
             JobKind::Protect if report.request.adopts() => {
@@ -162,7 +183,11 @@ pub fn outcome(report: &JobReport) -> Option<String> {
 
 /// What to do now; only where something is to be done.
 pub fn next_step(report: &JobReport) -> Option<&'static str> {
+    let in_service = report.volume_mode == Some(Mode::Normal);
     match (report.state.as_str(), report.kind) {
+        ("finished", _) if report.dry_run && report.files.failed > 0 => {
+            Some("Read the reasons below, and mend what can be mended before you start it.")
+        }
         ("finished", _) if report.files.failed > 0 => {
             Some("Read the reasons below, mend what can be mended, and retry what is left.")
         }
@@ -175,6 +200,9 @@ pub fn next_step(report: &JobReport) -> Option<&'static str> {
         ("finished", JobKind::Reunite) if report.findings.orphan > 0 => {
             Some("Look at what stays nameless: the volume's findings list each with its type and size.")
         }
+        ("finished", JobKind::Reunite | JobKind::Restore) if !report.dry_run && in_service => {
+            Some("Run a full check: it tells whether anything is still lost.")
+        }
         ("finished", JobKind::Reunite | JobKind::Restore) if !report.dry_run => {
             Some("Run a full check: when it finds nothing lost, the volume may return to normal.")
         }
@@ -184,13 +212,13 @@ pub fn next_step(report: &JobReport) -> Option<&'static str> {
 
 /// State as a badge.
 pub fn state_badge(report: &JobReport) -> impl IntoView + use<> {
-    let (tone, word) = badge::job(&report.state, report.exit_code() == 0);
+    let (tone, word) = badge::job(report.word(), report.exit_code() == 0);
     view! { <Badge tone word /> }
 }
 
 /// For a screen reader, at most once for each tenth of the way.
 pub fn announcement(report: &JobReport) -> String {
-    let (_, word): (Tone, _) = badge::job(&report.state, report.exit_code() == 0);
+    let (_, word): (Tone, _) = badge::job(report.word(), report.exit_code() == 0);
     match report.state.as_str() {
         "running" if report.files.total > 0 => {
             let percent = salvor_domain::progress::percent(report.files.done, report.files.total);
@@ -291,6 +319,46 @@ mod tests {
         let by_hand = JobReport { reason: Some("ann paused it".into()), tries_again_at: None, ..stuck };
         assert_eq!(paused(&by_hand).unwrap(), "Paused: ann paused it");
         assert_eq!(paused(&JobReport { state: "running".into(), ..by_hand }), None);
+    }
+
+    #[test]
+    fn who_waits_for_whom_shows_in_the_badge() {
+        let at = chrono::DateTime::from_timestamp(11_530, 0);
+        let stuck = JobReport { tries_again_at: at, ..report("paused") };
+        assert_eq!(announcement(&stuck), "Stuck");
+        assert_eq!(announcement(&report("paused")), "Paused");
+    }
+
+    #[test]
+    fn an_end_that_is_not_known_says_why() {
+        let silent = JobReport { eta: None, ..report("running") };
+        assert_eq!(time_left(&report("running")), "about 12–25 s left");
+        assert_eq!(time_left(&silent), "time left not known yet");
+        let held = JobReport { held: Some("offsite is paused by its limit".into()), ..silent };
+        assert_eq!(time_left(&held), "time left not known: offsite is paused by its limit");
+    }
+
+    #[test]
+    fn a_plan_alone_tells_what_would_fail() {
+        let plan = JobReport { dry_run: true, ..report("finished") };
+        assert_eq!(
+            outcome(&plan).unwrap(),
+            "Only the plan was asked for; nothing was moved. 1 file would fail."
+        );
+        assert_eq!(announcement(&plan), "Finished, not all well");
+        assert!(!next_step(&plan).unwrap().contains("retry"));
+    }
+
+    #[test]
+    fn the_way_back_to_normal_is_told_only_to_who_is_not_there() {
+        let well = |volume_mode| JobReport {
+            files: salvor_domain::job::FileCounts { total: 40, done: 40, ..Default::default() },
+            plan: None,
+            volume_mode,
+            ..report("finished")
+        };
+        assert!(!next_step(&well(Some(Mode::Normal))).unwrap().contains("normal"));
+        assert!(next_step(&well(Some(Mode::ReadOnly))).unwrap().contains("return to normal"));
     }
 
     #[test]

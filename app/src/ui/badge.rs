@@ -127,6 +127,8 @@ pub fn job(state: &str, is_well: bool) -> (Tone, &'static str) {
         "planned" => (Tone::Warn, "Waits for approval"),
         "running" => (Tone::Info, "Running"),
         "paused" => (Tone::Warn, "Paused"),
+        // By itself, for a cause that may pass: nobody's word is waited for.
+        "stuck" => (Tone::Bad, "Stuck"),
         "finished" if is_well => (Tone::Ok, "Finished"),
         "finished" => (Tone::Warn, "Finished, not all well"),
         "failed" => (Tone::Bad, "Could not run"),

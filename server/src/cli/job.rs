@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
+use salvor_app::restore::words;
 use salvor_domain::ids::JobId;
 use salvor_domain::job::{JobControl, JobReport};
+use salvor_domain::limits::{JobLimits, Limits};
 use salvor_domain::path::Glob;
 use salvor_domain::units;
 
@@ -27,7 +29,7 @@ pub enum Args {
         #[arg(long)]
         json: bool,
     },
-    /// One job, with its findings and failures
+    /// One job: how far it is and what holds it up, or how it ended; its findings and failures
     Show(OneArgs),
     /// Let a job wait; workers stop within a second
     Pause(OneArgs),
@@ -49,11 +51,16 @@ pub enum Args {
         #[arg(long)]
         json: bool,
     },
-    /// Change what a job keeps within, while it runs; without options it has no limit
+    /// Change what a job keeps within, while it runs; without options, show what holds now
+    ///
+    /// A limit that is not named stays as it is.
     Limit {
         id: String,
         #[command(flatten)]
         limits: LimitArgs,
+        /// Lift all limits
+        #[arg(long, conflicts_with_all = ["bandwidth", "files_per_second", "gentle"])]
+        unlimited: bool,
         /// Print the job as one JSON object
         #[arg(long)]
         json: bool,
@@ -79,16 +86,9 @@ pub async fn run(core: Core, args: Args) -> Result<ExitCode, CliError> {
         Args::Show(one) => return tell(&core, parsed(&one.id)?, one.json).await,
         Args::Work(one) => return work_on(&core, parsed(&one.id)?, one.json).await,
         Args::Raise { id, paths, json } => return raise(&core, &id, paths, json).await,
-        Args::Limit { id, limits, json } => {
-            let limits = limits.parsed()?;
-            let (id, change) = (parsed(&id)?, limits.limits().into());
-            let report = pace::set_limits(&core, &actor(), id, change, limits.gentle).await?;
-            if json {
-                println!("{}", as_json(&report)?);
-            } else {
-                println!("The limit of the {} of {}: {limits}.", report.kind, report.volume);
-            }
-            return Ok(ExitCode::SUCCESS);
+        Args::Limit { id, limits, unlimited, json } => {
+            let (limits, id) = (limits.parsed()?, parsed(&id)?);
+            return limit(&core, id, limits, unlimited, json).await;
         }
         Args::Pause(one) => (JobControl::Pause, one),
         Args::Resume(one) => (JobControl::Resume, one),
@@ -103,6 +103,31 @@ pub async fn run(core: Core, args: Args) -> Result<ExitCode, CliError> {
         return work_on(&core, id, one.json).await;
     }
     tell(&core, id, one.json).await
+}
+
+/// Sets what a job keeps within, if anything was said, and tells what holds.
+async fn limit(
+    core: &Core,
+    id: JobId,
+    said: JobLimits,
+    unlimited: bool,
+    json: bool,
+) -> Result<ExitCode, CliError> {
+    let now = service::job(core, id).await?;
+    let report = if unlimited {
+        pace::set_limits(core, &actor(), id, Limits::default().into(), false).await?
+    } else if said == JobLimits::default() {
+        now
+    } else {
+        let gentle = said.gentle || now.limits.gentle;
+        pace::set_limits(core, &actor(), id, said.limits().named(), gentle).await?
+    };
+    if json {
+        println!("{}", as_json(&report)?);
+    } else {
+        println!("The limit of the {} of {}: {}.", report.kind, report.volume, report.limits);
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Exit 1 when nothing that waits matches.
@@ -164,6 +189,9 @@ async fn list(core: &Core, volume: Option<&str>, active: bool, json: bool) -> Re
 
 fn line(report: &JobReport) -> String {
     let at = report.created_at.format("%Y-%m-%d %H:%M:%S UTC");
-    let (kind, state) = (report.kind, &report.state);
-    format!("{}  {at}  {kind:<8} {:<12} {state:<10} {}", report.job, report.volume, report::sentence(report))
+    let (kind, state) = (report.kind, report.word());
+    let why = words::paused(report).or_else(|| words::held(report).map(|why| format!("Waiting: {why}.")));
+    let why = why.map(|why| format!("; {why}")).unwrap_or_default();
+    let how = report::sentence(report);
+    format!("{}  {at}  {kind:<8} {:<12} {state:<10} {how}{why}", report.job, report.volume)
 }

@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use salvor_app::restore::port::NewJob;
-use salvor_app::volumes::port::FindingView;
+use salvor_app::restore::words;
+use salvor_app::volumes::port::{CopyLimits, FindingView};
 use salvor_domain::finding::FindingKind;
 use salvor_domain::ids::JobId;
 use salvor_domain::job::{JobControl, JobKind, JobReport, JobRequest, Plan};
-use salvor_domain::limits::{ByteRate, JobLimits};
+use salvor_domain::limits::{ByteRate, JobLimits, Limits};
 use salvor_domain::path::Glob;
 use salvor_domain::units;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::{CliError, actor};
 use crate::core::Core;
 use crate::restore::{Worker, service};
+use crate::volumes::limits;
 
 /// How often the bar moves.
 const TICK: Duration = Duration::from_millis(150);
@@ -291,6 +293,15 @@ fn advance(bar: &ProgressBar, report: &JobReport) {
 /// The result for people.
 pub async fn show(core: &Core, id: JobId, report: &JobReport) -> Result<(), CliError> {
     println!("{}", headline(report));
+    if matches!(report.state.as_str(), "planning" | "running" | "paused") {
+        let config = core.config.volume(&report.volume);
+        let mut copies = Vec::new();
+        for copy in config.iter().flat_map(|config| &config.copies) {
+            let limits = limits::copy_limits(core, &report.volume, &copy.name).await?;
+            copies.push((copy.name.as_str(), limits));
+        }
+        course(report, &copies).iter().for_each(|line| println!("  {line}"));
+    }
     if let Some(plan) = report.plan.as_ref().filter(|_| report.dry_run || report.state == "planned") {
         show_plan(report.kind, plan);
     }
@@ -311,11 +322,15 @@ fn headline(report: &JobReport) -> String {
     match (report.state.as_str(), &report.reason) {
         ("failed", Some(reason)) => format!("The {} could not run: {reason}.", report.kind),
         ("paused", Some(reason)) => match report.tries_again_at {
-            Some(_) => format!(
-                "Stuck: {reason}.\nA running `salvor serve` goes on with it by itself when that is over; else: salvor job resume {job}"
+            Some(at) => format!(
+                "Stuck: {reason}.\nA running `salvor serve` goes on with it by itself when that is over (next try at {}); else: salvor job resume {job}",
+                at.format("%H:%M:%S UTC")
             ),
             None => format!("Paused: {reason}.\nGo on with: salvor job resume {job}"),
         },
+        ("planning" | "running", _) => {
+            format!("{}: {} for {}.", words::title(report), report.state, units::duration(report.seconds))
+        }
         ("planned", _) => format!("The plan waits for approval: salvor job approve {job}"),
         ("finished", _) => format!("{}: {}.", report.volume, crate::restore::report::sentence(report)),
         (state, _) => format!(
@@ -368,9 +383,56 @@ fn show_plan(kind: JobKind, plan: &Plan) {
             println!("  {} {what}", units::count(count));
         }
     }
-    for path in &plan.in_no_copy_paths {
-        println!("{:<10}  {path}", "in no copy");
+}
+
+/// How far a job is that has not ended, and what it keeps within; `copies` are the volume's, with what holds for each.
+fn course(report: &JobReport, copies: &[(&str, CopyLimits)]) -> Vec<String> {
+    let files = &report.files;
+    let mut far = format!("done: {}", part(files.done, report.bytes.done, files.total, report.bytes.total));
+    for (count, what) in [(files.failed, "failed"), (files.skipped, "left alone")] {
+        if count > 0 {
+            far.push_str(&format!(", {} {what}", units::count(count)));
+        }
     }
+    let mut lines = vec![far];
+    if report.state == "running" {
+        lines.push(format!("rate: {}", words::rate(report)));
+        lines.push(words::time_left(report));
+    } else {
+        lines.extend(words::held(report).map(|why| format!("waiting: {why}")));
+    }
+    lines.push(format!("limit: {}", report.limits));
+    let planned = report.plan.as_ref().map_or(&[][..], |plan| plan.sources.as_slice());
+    for (name, limits) in copies {
+        let given = report.sources.get(*name);
+        let all = planned.iter().find(|source| source.name == *name).map(|source| source.amount);
+        if given.is_none() && all.is_none() {
+            continue;
+        }
+        let (given, all) = (given.copied().unwrap_or_default(), all.unwrap_or_default());
+        let way = if report.kind == JobKind::Protect { "to" } else { "from" };
+        let done = part(given.files, given.bytes, all.files, all.bytes);
+        let limits = match limits.limits {
+            none if none == Limits::default() => String::new(),
+            some => format!("; {some} ({})", limits.basis),
+        };
+        lines.push(format!("{way} {name}: {done}{limits}"));
+    }
+    lines
+}
+
+/// `40 of 60 files (1.2 MB of 1.8 MB)`; of what was not planned only what is done.
+fn part(files: u64, bytes: u64, all_files: u64, all_bytes: u64) -> String {
+    if all_files < files || all_files == 0 {
+        return format!("{} ({})", units::counted(files, "file", "files"), units::bytes(bytes));
+    }
+    format!(
+        "{} of {} ({} of {})",
+        units::count(files),
+        units::counted(all_files, "file", "files"),
+        units::bytes(bytes),
+        units::bytes(all_bytes)
+    )
 }
 
 fn finding_line(finding: &FindingView) -> String {

@@ -1,17 +1,17 @@
-//! `salvor limit`: how fast a copy is read, over its configuration.
+//! `salvor limit`: how fast a copy is read, over its configuration; without options, what holds now.
 
 use std::process::ExitCode;
 
-use salvor_domain::limits::{Change, Limits, LimitsChange};
+use salvor_domain::limits::{Limits, LimitsChange};
 
 use super::jobs::rate;
 use super::{CliError, actor};
 use crate::core::Core;
 use crate::volumes::limits;
 
-/// Limit how fast a copy is read, over its configuration and timetable; running jobs follow within a second
+/// Limit how fast a copy is read, over its configuration and timetable; without options, show what holds now
 ///
-/// A limit that is not named stays as it is.
+/// Running jobs follow within a second. A limit that is not named stays as it is.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     volume: String,
@@ -35,21 +35,16 @@ pub struct Args {
 
 pub async fn run(core: Core, args: Args) -> Result<ExitCode, CliError> {
     let bandwidth = args.bandwidth.as_deref().map(rate).transpose()?;
-    let to = LimitsChange {
-        bandwidth: bandwidth.map_or(Change::Keep, |rate| Change::To(Some(rate))),
-        files_per_second: args.files_per_second.map_or(Change::Keep, |files| Change::To(Some(files))),
-    };
-    let said = match (args.clear, args.unlimited) {
-        (true, _) => None,
-        (_, true) => Some(Limits::default().into()),
-        _ if to == LimitsChange::default() => {
-            return Err(CliError::Usage(
-                "say --bandwidth, --files-per-second, --unlimited or --clear".into(),
-            ));
+    let to = Limits { bandwidth, files_per_second: args.files_per_second }.named();
+    let (actor, volume, copy) = (actor(), &args.volume, &args.copy);
+    let now = match (args.clear, args.unlimited) {
+        (true, _) => limits::set_copy_limits(&core, &actor, volume, copy, None).await?,
+        (_, true) => {
+            limits::set_copy_limits(&core, &actor, volume, copy, Some(Limits::default().into())).await?
         }
-        _ => Some(to),
+        _ if to == LimitsChange::default() => limits::copy_limits(&core, volume, copy).await?,
+        _ => limits::set_copy_limits(&core, &actor, volume, copy, Some(to)).await?,
     };
-    let now = limits::set_copy_limits(&core, &actor(), &args.volume, &args.copy, said).await?;
     if args.json {
         let text = serde_json::to_string(&now).map_err(|why| CliError::Failed(why.to_string()))?;
         println!("{text}");

@@ -143,7 +143,7 @@ async fn raise_to(core: &Core, actor: &Actor, id: JobId, wanted: Wanted<'_>, ran
             format!("{} wants {} sooner: {named}.", actor.name, units::counted(moved, "file", "files"));
         events::record(&mut tx, now, actor, EventKind::JobRaised, id, &summary).await?;
     }
-    let job = report(&mut tx, job, now).await?;
+    let job = report(core, &mut tx, job, now).await?;
     tx.commit().await?;
     core.nudge.notify_one();
     Ok(Raised { job, moved })

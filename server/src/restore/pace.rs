@@ -73,7 +73,7 @@ pub async fn set_limits(
         let summary = format!("{} set the job's limit: {limits}.", actor.name);
         events::record(&mut tx, now, actor, EventKind::LimitChanged, id, &summary).await?;
     }
-    let report = report(&mut tx, Job { limits, ..job }, now).await?;
+    let report = report(core, &mut tx, Job { limits, ..job }, now).await?;
     tx.commit().await?;
     Ok(report)
 }

@@ -10,7 +10,9 @@ use salvor_domain::job::{
 use salvor_domain::progress::{self, Amount, EtaRange, Lane, Rate, Sample};
 use salvor_domain::units;
 
+use crate::core::Core;
 use crate::database::Tx;
+use crate::restore::held;
 use crate::restore::store::moving::Moving;
 use crate::restore::store::{Job, figures, moving};
 use crate::volumes::store as volumes;
@@ -18,30 +20,47 @@ use crate::volumes::store as volumes;
 /// The present rate is that of the last so many active seconds.
 const WINDOW_SECONDS: f64 = 30.0;
 
-pub async fn report(tx: &mut Tx, mut job: Job, now: DateTime<Utc>) -> sqlx::Result<JobReport> {
+/// How a job is just now.
+pub async fn report(core: &Core, tx: &mut Tx, job: Job, now: DateTime<Utc>) -> sqlx::Result<JobReport> {
+    let held = held::by_limits(core, tx, &job).await?;
+    reported(tx, job, held, now).await
+}
+
+/// How a job ended: nothing holds it up any more.
+pub async fn at_end(tx: &mut Tx, job: Job, now: DateTime<Utc>) -> sqlx::Result<JobReport> {
+    reported(tx, job, None, now).await
+}
+
+async fn reported(
+    tx: &mut Tx,
+    mut job: Job,
+    mut held: Option<String>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<JobReport> {
     // What has moved and is not durable yet shows in the bytes, never in the files.
     let moving = match job.state {
         JobState::Running { .. } => moving::of_job(tx, job.id, now).await?,
         _ => Moving::default(),
     };
     job.bytes.done = (job.bytes.done + moving.bytes).min(job.bytes.total.max(job.bytes.done));
-    let volume =
-        volumes::volume_by_id(tx, job.volume_id).await?.map(|volume| volume.name).unwrap_or_default();
+    let volume = volumes::volume_by_id(tx, job.volume_id).await?;
+    let volume_mode = volume.as_ref().map(|volume| volume.mode.mode());
     let samples = if job.state.is_active() { figures::samples(tx, job.id).await? } else { Vec::new() };
     let sources = figures::sources(tx, job.id).await?;
-    let eta = match job.state {
-        JobState::Running { .. } => {
-            let lanes = figures::source_samples(tx, job.id).await?;
-            let copies = volumes::copies(tx, job.volume_id).await?;
-            let mut given: BTreeMap<_, _> =
-                sources.iter().map(|(name, given)| (name.clone(), given.amount)).collect();
-            for copy in copies {
-                given.entry(copy.name).or_default().bytes += moving.of_copy(copy.bit);
-            }
-            eta(&job, &samples, lanes, &given, now)
+    let mut eta = None;
+    // What a limit holds ends when somebody says so.
+    if matches!(job.state, JobState::Running { .. }) && held.is_none() {
+        let lanes = figures::source_samples(tx, job.id).await?;
+        let copies = volumes::copies(tx, job.volume_id).await?;
+        let mut given: BTreeMap<_, _> =
+            sources.iter().map(|(name, given)| (name.clone(), given.amount)).collect();
+        for copy in copies {
+            given.entry(copy.name).or_default().bytes += moving.of_copy(copy.bit);
         }
-        _ => None,
-    };
+        let course = Course::of(&job, &samples, lanes, &given, now);
+        eta = course.eta();
+        held = if eta.is_none() { course.silence() } else { None };
+    }
     let findings = figures::findings(tx, job.id).await?;
     let failures = match job.files.failed {
         0 => Vec::new(),
@@ -56,7 +75,7 @@ pub async fn report(tx: &mut Tx, mut job: Job, now: DateTime<Utc>) -> sqlx::Resu
     Ok(JobReport {
         job: job.id.to_string(),
         kind: job.kind(),
-        volume,
+        volume: volume.map(|volume| volume.name).unwrap_or_default(),
         state: job.state.word().to_owned(),
         started_at: job.started_at,
         finished_at: job.finished_at,
@@ -74,17 +93,23 @@ pub async fn report(tx: &mut Tx, mut job: Job, now: DateTime<Utc>) -> sqlx::Resu
         plan: job.plan,
         dry_run: job.dry_run,
         eta,
+        held,
         files_per_second: rate.map(|rate| rate.files_per_second),
         bytes_per_second: rate.map(|rate| rate.bytes_per_second),
         ticket: job.ticket,
         limits: job.limits,
+        volume_mode,
     })
 }
 
 /// `restored 96 of 96 files (2.9 MB) in 3 s`
 pub fn sentence(report: &JobReport) -> String {
     if report.dry_run {
-        return format!("planned in {}; nothing was moved", took(report.seconds));
+        let failed = match report.files.failed {
+            0 => String::new(),
+            failed => format!("; {} would fail", units::counted(failed, "file", "files")),
+        };
+        return format!("planned in {}; nothing was moved{failed}", took(report.seconds));
     }
     let verb = match report.kind {
         JobKind::Check => "checked",
@@ -156,50 +181,95 @@ fn left(job: &Job) -> Amount {
     Amount { files, bytes: bytes.checked_div(u128::from(not_done)).map_or(0, |bytes| bytes as u64) }
 }
 
-/// How long it still takes: as long as the copy that ends last, where the plan says what each copy gives.
-fn eta(
-    job: &Job,
-    samples: &[Sample],
-    by_copy: BTreeMap<String, Vec<Sample>>,
-    given: &BTreeMap<String, Amount>,
-    now: DateTime<Utc>,
-) -> Option<EtaRange> {
-    let (left, at) = (left(job), job.active_seconds_at(now));
-    let parts = job.plan.as_ref().map_or(&[][..], |plan| plan.sources.as_slice());
-    let mut lanes: Vec<Lane> =
-        parts.iter().map(|part| lane(part, samples, &by_copy, given.get(&part.name), at)).collect();
-    let sum = |of: fn(&Amount) -> u64| lanes.iter().map(|lane| of(&lane.left)).sum::<u64>();
-    let (files, bytes) = (sum(|left| left.files), sum(|left| left.bytes));
-    if files == 0 || left.files == 0 {
-        let mut samples = samples.to_vec();
-        samples.push(Sample { active_seconds: at, files: job.files.done, bytes: job.bytes.done });
-        return progress::eta(&samples, left, at);
+/// What a running job has left, and how that goes: by the copy that each part comes from, where the plan says so.
+struct Course<'a> {
+    left: Amount,
+    at: f64,
+    /// Of the whole job.
+    samples: Vec<Sample>,
+    lanes: Vec<(&'a str, Lane)>,
+}
+
+impl<'a> Course<'a> {
+    fn of(
+        job: &'a Job,
+        samples: &[Sample],
+        by_copy: BTreeMap<String, Vec<Sample>>,
+        given: &BTreeMap<String, Amount>,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let (left, at) = (left(job), job.active_seconds_at(now));
+        let seen = seen_at(samples, at);
+        // What came before the first files began to move is planning's.
+        let began = samples.iter().rposition(|sample| sample.files == 0 && sample.bytes == 0);
+        let mut all = samples[began.unwrap_or(0)..].to_vec();
+        all.push(Sample { active_seconds: seen, files: job.files.done, bytes: job.bytes.done });
+        let parts = job.plan.as_ref().map_or(&[][..], |plan| plan.sources.as_slice());
+        let lanes = parts
+            .iter()
+            .map(|part| (part.name.as_str(), lane(part, samples, &by_copy, given.get(&part.name), seen)));
+        let mut lanes: Vec<_> = lanes.collect();
+        share_out(&mut lanes, left);
+        Self { left, at, samples: all, lanes }
     }
-    // What failed, was in place or came from another copy than planned is shared out: the parts add up to what is left.
+
+    /// How long it still takes: as long as the copy that ends last.
+    fn eta(&self) -> Option<EtaRange> {
+        if self.lanes.is_empty() {
+            return progress::eta(&self.samples, self.left, self.at);
+        }
+        let lanes: Vec<Lane> = self.lanes.iter().map(|(_, lane)| lane.clone()).collect();
+        progress::eta_of_lanes(&lanes, self.at)
+    }
+
+    /// Who is waited for, when nothing has moved for long.
+    fn silence(&self) -> Option<String> {
+        if self.lanes.is_empty() {
+            return held::by_silence(progress::quiet(&self.samples, self.at), None);
+        }
+        let open = self.lanes.iter().filter(|(_, lane)| lane.left != Amount::default());
+        let quiet = open.map(|(name, lane)| (progress::quiet(&lane.samples, self.at), *name));
+        let (quiet, name) = quiet.max_by(|(one, _), (other, _)| one.total_cmp(other))?;
+        held::by_silence(quiet, Some(name))
+    }
+}
+
+/// When the present figures were reached, in active seconds: samples are kept each second in which something came of the
+/// job, so that what is not in the newest one came within a second of it.
+fn seen_at(samples: &[Sample], at: f64) -> f64 {
+    samples.last().map_or(at, |newest| at.min(newest.active_seconds + 1.0))
+}
+
+/// What failed, was in place or came from another copy than planned is shared out: the parts add up to what is left. Where
+/// the plan's parts do not tell what is left there are none.
+fn share_out(lanes: &mut Vec<(&str, Lane)>, left: Amount) {
+    let planned: Amount = lanes.iter().map(|(_, lane)| lane.left).sum();
+    if planned.files == 0 || left.files == 0 {
+        return lanes.clear();
+    }
     let share = |part: u64, sum: u64, all: u64| {
         (u128::from(part) * u128::from(all)).checked_div(u128::from(sum)).map_or(0, |share| share as u64)
     };
-    for lane in &mut lanes {
-        lane.left.files = share(lane.left.files, files, left.files);
-        lane.left.bytes = share(lane.left.bytes, bytes, left.bytes);
+    for (_, lane) in lanes {
+        lane.left.files = share(lane.left.files, planned.files, left.files);
+        lane.left.bytes = share(lane.left.bytes, planned.bytes, left.bytes);
     }
-    progress::eta_of_lanes(&lanes, at)
 }
 
-/// One copy's part.
+/// One copy's part; `seen` is when its present figures were reached.
 fn lane(
     part: &PlannedSource,
     all: &[Sample],
     by_copy: &BTreeMap<String, Vec<Sample>>,
     given: Option<&Amount>,
-    at: f64,
+    seen: f64,
 ) -> Lane {
     let done = given.copied().unwrap_or_default();
     // A copy has no figures before its first batch: it began when the job's first files began to move.
     let began = all.iter().rev().find(|sample| sample.files == 0 && sample.bytes == 0);
     let mut samples: Vec<Sample> = began.copied().into_iter().collect();
     samples.extend(by_copy.get(&part.name).into_iter().flatten());
-    samples.push(Sample { active_seconds: at, files: done.files, bytes: done.bytes });
+    samples.push(Sample { active_seconds: seen, files: done.files, bytes: done.bytes });
     let left = Amount {
         files: part.amount.files.saturating_sub(done.files),
         bytes: part.amount.bytes.saturating_sub(done.bytes),

@@ -71,7 +71,7 @@ pub async fn start(core: &Core, actor: &Actor, new: NewJob, ticket: Option<i64>)
     segments::insert(&mut tx, job.id, &segment).await?;
     let summary = format!("{} asked for: {}.", actor.name, in_words(&job.request, &new.volume));
     events::record(&mut tx, now, actor, EventKind::JobCreated, job.id, &summary).await?;
-    let report = report(&mut tx, job, now).await?;
+    let report = report(core, &mut tx, job, now).await?;
     tx.commit().await?;
     core.nudge.notify_one();
     Ok(report)
@@ -149,7 +149,7 @@ pub async fn control(core: &Core, actor: &Actor, id: JobId, control: JobControl)
     // A plan with nothing to do, or a pause after the last batch: no worker will come to end it.
     let job = worker::finish_if_done(core, &mut tx, job, now).await?;
     store::save(&mut tx, &job).await?;
-    let report = report(&mut tx, job, now).await?;
+    let report = report(core, &mut tx, job, now).await?;
     tx.commit().await?;
     core.nudge.notify_one();
     Ok(report)
@@ -180,7 +180,7 @@ pub async fn jobs(core: &Core, volume: Option<&str>, active: bool, limit: u32) -
     let now = core.clock.now();
     let mut reports = Vec::new();
     for job in store::list(&mut tx, volume_id, active, limit.clamp(1, 500)).await? {
-        reports.push(report(&mut tx, job, now).await?);
+        reports.push(report(core, &mut tx, job, now).await?);
     }
     Ok(reports)
 }
@@ -193,7 +193,7 @@ pub async fn counts(core: &Core) -> Result<Vec<(String, i64)>> {
 pub async fn job(core: &Core, id: JobId) -> Result<JobReport> {
     let mut tx = core.db.read().await?;
     let job = store::job(&mut tx, id).await?.ok_or_else(|| no_such_job(id))?;
-    Ok(report(&mut tx, job, core.clock.now()).await?)
+    Ok(report(core, &mut tx, job, core.clock.now()).await?)
 }
 
 /// A job with its log and its course.
@@ -202,7 +202,7 @@ pub async fn view(core: &Core, id: JobId) -> Result<JobView> {
     let job = store::job(&mut tx, id).await?.ok_or_else(|| no_such_job(id))?;
     let log = events::about(&mut tx, &id.to_string(), LOG).await?;
     let samples = figures::samples(&mut tx, id).await?;
-    Ok(JobView { report: report(&mut tx, job, core.clock.now()).await?, log, samples })
+    Ok(JobView { report: report(core, &mut tx, job, core.clock.now()).await?, log, samples })
 }
 
 /// The first `limit` open findings that the job saw last.

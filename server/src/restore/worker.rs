@@ -405,7 +405,7 @@ pub async fn finish_if_done(
         JobKind::Drill => drivers::drill::finish(tx, &job, now).await?,
     }
     let job = job.moved(finished, now);
-    let summary = report::sentence(&report::report(tx, job.clone(), now).await?);
+    let summary = report::sentence(&report::at_end(tx, job.clone(), now).await?);
     events::record(tx, now, &Actor::salvor(), EventKind::JobFinished, job.id, &summary).await?;
     Ok(job)
 }

@@ -10,6 +10,7 @@ use super::service::{configured, found, require};
 use super::store::{self, CopyRow};
 use crate::config::CopyConfig;
 use crate::core::Core;
+use crate::database::Tx;
 use crate::error::{Error, Result};
 use crate::events;
 
@@ -26,20 +27,11 @@ pub async fn set_copy_limits(
     change: Option<LimitsChange>,
 ) -> Result<CopyLimits> {
     require(actor, Permission::RunJobs)?;
-    let config = configured(core, volume)?;
-    let Some(config) = config.copies.iter().find(|config| config.name == copy) else {
-        let names: Vec<&str> = config.copies.iter().map(|copy| copy.name.as_str()).collect();
-        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-        return Err(Error::not_found(format!(
-            "The volume \"{volume}\" has no copy \"{copy}\"; it has: {names}."
-        )));
-    };
+    let config = configured_copy(core, volume, copy)?;
     let now = core.clock.now();
     let mut tx = core.db.begin().await?;
     let row = found(store::volume_to_change(&mut tx, volume).await?, volume)?;
-    let copies = store::copies(&mut tx, row.id).await?;
-    let copy = copies.into_iter().find(|row| row.name == copy);
-    let copy = copy.ok_or_else(|| Error::Internal("a configured copy is not registered".into()))?;
+    let copy = registered(&mut tx, row.id, copy).await?;
     let limits = change.map(|change| change.of(in_force(core, config, Some(&copy)).limits));
     if copy.limits != limits {
         store::set_copy_limits(&mut tx, row.id, copy.bit, limits.as_ref()).await?;
@@ -56,6 +48,32 @@ pub async fn set_copy_limits(
     }
     tx.commit().await?;
     Ok(in_force(core, config, Some(&CopyRow { limits, ..copy })))
+}
+
+/// What a copy is read within just now.
+///
+/// # Errors
+/// [`Error::NotFound`] for a volume or copy that is not configured.
+pub async fn copy_limits(core: &Core, volume: &str, copy: &str) -> Result<CopyLimits> {
+    let config = configured_copy(core, volume, copy)?;
+    let mut tx = core.db.read().await?;
+    let row = found(store::volume(&mut tx, volume).await?, volume)?;
+    let copy = registered(&mut tx, row.id, copy).await?;
+    Ok(in_force(core, config, Some(&copy)))
+}
+
+fn configured_copy<'c>(core: &'c Core, volume: &str, copy: &str) -> Result<&'c CopyConfig> {
+    let config = configured(core, volume)?;
+    config.copies.iter().find(|config| config.name == copy).ok_or_else(|| {
+        let names: Vec<&str> = config.copies.iter().map(|copy| copy.name.as_str()).collect();
+        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        Error::not_found(format!("The volume \"{volume}\" has no copy \"{copy}\"; it has: {names}."))
+    })
+}
+
+async fn registered(tx: &mut Tx, volume: i64, copy: &str) -> Result<CopyRow> {
+    let copy = store::copies(tx, volume).await?.into_iter().find(|row| row.name == copy);
+    copy.ok_or_else(|| Error::Internal("a configured copy is not registered".into()))
 }
 
 /// What holds just now, for people.

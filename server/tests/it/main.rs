@@ -24,6 +24,7 @@ mod jobs;
 mod moving;
 mod need;
 mod reunite;
+mod said;
 mod tickets;
 mod tidy;
 mod volumes;

@@ -1,6 +1,5 @@
 //! Live progress, and several workers in one job or on one copy.
 
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -24,17 +23,6 @@ fn other_process(app: &TestApp, bandwidth: Option<&str>) -> Core {
         copy.bandwidth = bandwidth.map(|text| text.parse().unwrap());
     }
     Core { config: Arc::new(config), ..app.core.clone() }
-}
-
-/// The real program on the test's database.
-fn program(app: &TestApp, args: &[&str]) -> tokio::process::Command {
-    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_salvor"));
-    command.arg("--config").arg(app.path("salvor.toml")).args(args).env("SALVOR_LOG", "error");
-    if let Some(url) = &app.core.config.server.database_url {
-        command.env("SALVOR_SERVER_DATABASE_URL", url);
-    }
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
 }
 
 /// A worker beside the test; dropped, it is gone.
@@ -122,7 +110,7 @@ on_both_engines! {
             app.write(format!("files/{number}.jpg"), &vec![number as u8; 100_000]);
         }
         run(app, protect()).await;
-        let limited = program(app, &["limit", "uploads", "offsite", "--bandwidth", "16 Mbit/s"]).output().await.unwrap();
+        let limited = app.program(&["limit", "uploads", "offsite", "--bandwidth", "16 Mbit/s"]).output().await.unwrap();
         assert!(limited.status.success(), "{limited:?}");
         let mut jobs = Vec::new();
         for folder in ["one", "two"] {
@@ -132,7 +120,7 @@ on_both_engines! {
             jobs.push(start(app, job(request)).await);
         }
         let began = Instant::now();
-        let work = |id: &JobId| program(app, &["job", "work", &id.to_string()]).kill_on_drop(true).spawn().unwrap();
+        let work = |id: &JobId| app.program(&["job", "work", &id.to_string()]).kill_on_drop(true).spawn().unwrap();
         let programs: Vec<_> = jobs.iter().map(work).collect();
         let mut side_by_side = false;
         until_async(PATIENCE, "both jobs are done", async || {

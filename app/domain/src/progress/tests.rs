@@ -95,6 +95,34 @@ fn a_job_ends_with_its_slowest_copy() {
 }
 
 #[test]
+fn a_lane_that_never_begins_is_stalled() {
+    // The others are done within 10 s; two files wait for a copy that gives nothing.
+    let began = sample(4.0, 0, 0);
+    let lane = |high_seconds, at| Lane {
+        samples: vec![began, sample(at, 0, 0)],
+        left: Amount { files: 2, bytes: 2_000 },
+        planned: Some(EtaRange { low_seconds: high_seconds * 0.5, high_seconds }),
+    };
+    let at = |high, at| eta_of_lanes(&[lane(high, at)], at);
+    let soon = at(3.0, 5.0).unwrap();
+    assert!((soon.high_seconds - 2.0).abs() < 0.01, "it runs down by the clock: {soon:?}");
+    assert!(at(3.0, 10.0).unwrap().low_seconds >= 1.0, "it is never 0 s while something is left");
+    assert_eq!(at(3.0, 29.0), None, "it should have been done long ago");
+    assert!(at(600.0, 30.0).is_some(), "one large file over a slow link");
+    assert_eq!(at(600.0, 4.0 + SILENCE + 1.0), None, "of which not a byte comes");
+}
+
+#[test]
+fn quiet_is_counted_from_the_last_move() {
+    assert_eq!(quiet(&[], 9.0), 0.0);
+    assert_eq!(quiet(&[sample(1.0, 0, 0), sample(4.0, 0, 0)], 9.0), 8.0);
+    let mut samples = steady(10, 1, 5, 10);
+    assert_eq!(quiet(&samples, 12.0), 2.0);
+    samples.push(Sample { active_seconds: 40.0, ..*samples.last().unwrap() });
+    assert_eq!(quiet(&samples, 45.0), 35.0, "the same figures again are no move");
+}
+
+#[test]
 fn large_files_after_small_ones_are_reckoned_by_both() {
     // 1 ms a file and 10 MB/s: first small files, then large ones.
     let mut samples = vec![sample(0.0, 0, 0)];

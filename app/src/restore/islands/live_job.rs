@@ -88,6 +88,7 @@ fn head(report: &JobReport) -> impl IntoView + use<> {
         <div class="state">
             {words::state_badge(report)}
             {words::paused(report).map(|why| view! { <span>{why}</span> })}
+            {words::held(report).map(|why| view! { <span>"Waiting: " {why.to_owned()}"."</span> })}
             {words::outcome(report).map(|outcome| view! { <p class="outcome">{outcome}</p> })}
             {words::next_step(report).map(|step| view! { <p class="next">{step}</p> })}
         </div>
@@ -352,6 +353,27 @@ mod tests {
             assert!(html.contains(needed), "{needed} in {html}");
         }
         assert!(html.contains("action=\"/console/do/control_job\"") && !html.contains("Resume"));
+    }
+
+    #[test]
+    fn a_job_that_is_held_says_by_what() {
+        let mut view = JobView::sample();
+        (view.report.eta, view.report.held) = (None, Some("offsite is paused by its limit".into()));
+        let html = rendered(|| view! { <LiveJob view may_control=true /> });
+        assert!(html.contains("offsite is paused by its limit") && html.contains("not known yet"), "{html}");
+        assert!(!html.contains("about 12"), "{html}");
+    }
+
+    #[test]
+    fn a_stuck_job_has_a_badge_of_its_own() {
+        let mut view = JobView::sample();
+        view.report.state = "paused".into();
+        let paused = view.clone();
+        view.report.tries_again_at = Some(chrono::DateTime::UNIX_EPOCH);
+        let html = rendered(|| view! { <LiveJob view may_control=true /> });
+        assert!(html.contains("Stuck") && !html.contains("Paused"), "{html}");
+        let html = rendered(|| view! { <LiveJob view=paused may_control=true /> });
+        assert!(html.contains("Paused") && !html.contains("Stuck"), "{html}");
     }
 
     #[test]

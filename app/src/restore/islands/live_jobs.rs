@@ -48,7 +48,7 @@ fn figures(job: &JobReport) -> impl IntoView + use<> {
         0 => "counting …".to_owned(),
         total => format!("{} of {}", units::count(job.files.done), units::counted(total, "file", "files")),
     };
-    let left = (job.state == "running").then(|| format!("{} left", words::eta(job.eta)));
+    let left = (job.state == "running").then(|| words::time_left(job));
     let failed = (job.files.failed > 0).then(
         || view! { <span class="bad-text">{format!("{} failed", units::count(job.files.failed))}</span> },
     );
@@ -75,6 +75,8 @@ mod tests {
         {
             assert!(html.contains(needed), "{needed} in {html}");
         }
+        let unknown = vec![JobReport { eta: None, ..JobView::sample().report }];
+        assert!(rendered(|| view! { <LiveJobs jobs=unknown /> }).contains("time left not known yet"));
         let html = rendered(|| view! { <LiveJobs jobs=vec![] /> });
         assert!(html.contains("No job is under way"));
     }

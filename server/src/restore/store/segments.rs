@@ -299,6 +299,14 @@ pub async fn open_count(tx: &mut Tx, job: JobId) -> sqlx::Result<i64> {
     scalar!(tx, i64, sql, job.to_string())
 }
 
+/// The copies that a job still has something to read from, by their bits.
+pub async fn open_sources(tx: &mut Tx, job: JobId) -> sqlx::Result<Vec<u8>> {
+    let sql = "SELECT DISTINCT source_bit FROM segments \
+               WHERE job_id = $1 AND kind = 'work' AND state <> 'done' AND source_bit IS NOT NULL";
+    let rows = fetch_all!(tx, (i64,), sql, job.to_string())?;
+    Ok(rows.into_iter().filter_map(|(bit,)| u8::try_from(bit).ok()).collect())
+}
+
 /// Forgets the work that an earlier plan cut out.
 pub async fn delete_work(tx: &mut Tx, job: JobId) -> sqlx::Result<()> {
     let sql = "DELETE FROM items WHERE segment_id IN (SELECT id FROM segments WHERE job_id = $1)";

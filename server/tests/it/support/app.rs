@@ -1,6 +1,7 @@
 //! A Salvor of a test's own.
 
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -104,6 +105,17 @@ impl TestApp {
     /// A path in this test's folder: `files/…`, `copies/local/…`, `copies/offsite/…`.
     pub fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
         self.folder.path().join(relative)
+    }
+
+    /// The real program on the test's database.
+    pub fn program(&self, args: &[&str]) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_salvor"));
+        command.arg("--config").arg(self.path("salvor.toml")).args(args).env("SALVOR_LOG", "error");
+        if let Some(url) = &self.core.config.server.database_url {
+            command.env("SALVOR_SERVER_DATABASE_URL", url);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
     }
 
     /// Writes a file, with the folders above it.
