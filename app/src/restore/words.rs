@@ -89,6 +89,11 @@ pub fn held(report: &JobReport) -> Option<&str> {
     report.held.as_deref().filter(|_| matches!(report.state.as_str(), "planning" | "running"))
 }
 
+/// Where files came from, by the name that a report has for it.
+pub fn source(name: &str) -> &str {
+    if name == "reunite" { "the volume itself" } else { name }
+}
+
 /// `12.5 MB/s, 410 files/s`
 pub fn rate(report: &JobReport) -> String {
     let bytes = report.bytes_per_second.map(|rate| format!("{}/s", units::bytes(rate as u64)));

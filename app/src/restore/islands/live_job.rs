@@ -212,7 +212,7 @@ fn planned(plan: &Plan) -> impl IntoView + use<> {
         <section aria-labelledby="plan">
             <h2 id="plan">"Plan"</h2>
             <dl class="figures">
-                <Figure name="To do" value=to_do />
+                <Figure name=if none { "To do" } else { "From copies" } value=to_do />
                 {whole.map(|whole| view! { <Figure name="Time for the whole" value=whole /> })}
                 {nameless}
                 {notes}
@@ -252,7 +252,7 @@ fn sources(report: &JobReport) -> impl IntoView + use<> {
         .map(|(name, amount)| {
             view! {
                 <tr>
-                    <th scope="row">{name.clone()}</th>
+                    <th scope="row">{words::source(name).to_owned()}</th>
                     <td class="number">{units::count(amount.files)}</td>
                     <td class="number">{units::bytes(amount.bytes)}</td>
                 </tr>
@@ -262,10 +262,10 @@ fn sources(report: &JobReport) -> impl IntoView + use<> {
     (!rows.is_empty()).then(|| {
         view! {
             <section aria-labelledby="sources">
-                <h2 id="sources">"Done so far, by copy"</h2>
+                <h2 id="sources">"Done so far, by source"</h2>
                 <Table
-                    caption="Files and bytes by copy"
-                    columns=&[Text("Copy"), Number("Files"), Number("Bytes")]
+                    caption="Files and bytes by source"
+                    columns=&[Text("From"), Number("Files"), Number("Bytes")]
                     plain=true
                 >
                     {rows}

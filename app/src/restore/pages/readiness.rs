@@ -84,7 +84,7 @@ fn volume(view: ReadinessView, may_run: bool) -> impl IntoView {
     });
     let warnings: Vec<_> =
         readiness.warnings.iter().map(|warning| view! { <li>{warning.clone()}</li> }).collect();
-    let warnings = (!warnings.is_empty()).then(|| view! { <ul class="points">{warnings}</ul> });
+    let warnings = (!warnings.is_empty()).then(|| view! { <ul class="points warnings">{warnings}</ul> });
     let run = (may_run && !readiness.copies.is_empty()).then(|| {
         view! {
             <PostForm action=StartDrill::PATH>
@@ -118,14 +118,13 @@ fn volume(view: ReadinessView, may_run: bool) -> impl IntoView {
 
 /// What is asked, what came of it, and why.
 fn verdict(name: &'static str, judged: &Judged) -> impl IntoView + use<> {
-    let (tone, word) = badge::readiness(judged.verdict);
     let objective =
         judged.objective_seconds.map(|seconds| format!(" (objective {})", units::duration(seconds as f64)));
     view! {
         <div>
             <dt>{name} {objective}</dt>
             <dd>
-                <Badge tone word />
+                {asked(judged)}
                 " "
                 {judged.reason.clone()}
             </dd>
@@ -170,7 +169,7 @@ fn copy_row(copy: &CopyReadiness, files: u64) -> impl IntoView + use<> {
         }
     });
     let job = copy.last_drill.as_ref().map(|drill| String::from(Address::console(&["jobs", &drill.job])));
-    let job = job.map(|address| view! { <p><a href=address>"The drill"</a></p> });
+    let job = job.map(|address| view! { <p><a href=address>"Its last drill"</a></p> });
     view! {
         <tr>
             <th scope="row">{copy.name.clone()} " " <span class="muted">{copy.placement.as_str()}</span></th>
@@ -189,11 +188,16 @@ fn copy_row(copy: &CopyReadiness, files: u64) -> impl IntoView + use<> {
 }
 
 fn cell(judged: &Judged) -> impl IntoView + use<> {
-    let (tone, word) = badge::readiness(judged.verdict);
     view! {
-        <Badge tone word />
+        {asked(judged)}
         <p class="reason">{judged.reason.clone()}</p>
     }
+}
+
+/// What came of an objective; nothing where none is set, which the volume's heading says once.
+fn asked(judged: &Judged) -> Option<impl IntoView + use<>> {
+    let (tone, word) = badge::readiness(judged.verdict);
+    (judged.verdict != Verdict::Unset).then(|| view! { <Badge tone word /> })
 }
 
 fn restore_times(copies: &[CopyReadiness], whole: &Judged) -> impl IntoView + use<> {
