@@ -302,11 +302,11 @@ mod tests {
 
     #[test]
     fn an_empty_console_says_what_to_do_first() {
-        let mut volume = VolumeView { protected_at: None, checked_at: None, ..VolumeView::sample() };
+        let mut volume = VolumeView { files: 0, checked_at: None, ..VolumeView::sample() };
         volume.findings = Default::default();
         assert_eq!(
             (first_step(&volume).unwrap(), known_losses(&volume).as_str()),
-            ("Nothing is protected yet: run protect.", "not known")
+            ("Nothing is catalogued yet: run protect, or adopt a copy that has the files.", "not known")
         );
         let empty = Overview {
             volumes: vec![],

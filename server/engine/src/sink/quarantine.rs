@@ -95,7 +95,11 @@ impl Sink {
                 }
                 // Someone put a new file there in the last instant: it must not be the one that disappears.
                 if move_away {
-                    rename_new(&quarantine.handle, name, &holder.handle, name)?;
+                    match rename_new(&quarantine.handle, name, &holder.handle, name) {
+                        // Yet another one has its place already: both are kept.
+                        Ok(()) | Err(Errno::EXIST) => {}
+                        Err(errno) => return Err(errno),
+                    }
                 } else {
                     fs::unlinkat(&quarantine.handle, name, AtFlags::empty())?;
                 }
