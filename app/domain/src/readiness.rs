@@ -225,7 +225,7 @@ fn copy_rto(objective: Option<Span>, copy: &CopyFacts, lacking: u64, all: u64) -
         return Judged::lost(objective, "it is not known to hold any file".into());
     }
     let Some(range) = copy.whole.range else {
-        return Judged::unknown(objective, format!("{}: run a drill", copy.whole.basis));
+        return Judged::unknown(objective, unmeasured(&copy.whole.basis));
     };
     let takes = takes(range);
     let what = match lacking {
@@ -310,7 +310,7 @@ fn whole_rto(objective: Option<Span>, facts: &VolumeFacts) -> Judged {
     }
     let used: Vec<&CopyFacts> = facts.copies.iter().filter(|copy| copy.first.files > 0).collect();
     if let Some(blind) = used.iter().find(|copy| copy.part.range.is_none()) {
-        return Judged::unknown(objective, format!("{} is {}: run a drill", blind.name, blind.part.basis));
+        return Judged::unknown(objective, format!("{}: {}", blind.name, unmeasured(&blind.part.basis)));
     }
     let Some(range) = cost::side_by_side(used.iter().map(|copy| copy.part.range)) else {
         return Judged::unknown(objective, "nothing was measured: run a drill".into());
@@ -321,6 +321,11 @@ fn whole_rto(objective: Option<Span>, facts: &VolumeFacts) -> Judged {
         range,
         format!("everything comes back in {} from {}", takes(range), names.join(" and ")),
     )
+}
+
+/// Why it is not known how long a copy takes, and what helps: no drill does where the copy is held up.
+fn unmeasured(basis: &str) -> String {
+    if basis.starts_with("it is ") { basis.to_owned() } else { format!("{basis}: run a drill") }
 }
 
 /// Every copy must have been drilled; the worst one speaks.

@@ -101,6 +101,9 @@ fn the_unknown_is_not_met() {
     let blind = judged(&volume(vec![blind], 0));
     assert_eq!((blind.rto.verdict, blind.verdict), (Verdict::Unknown, Verdict::Unknown));
     assert!(blind.rto.reason.contains("not measured yet: run a drill"), "{blind:#?}");
+    let held = cost::Estimate { range: None, basis: "it is paused by its limit".into() };
+    let held = CopyFacts { part: held.clone(), whole: held, ..copy("local", 1_000, 1_000, 1) };
+    assert_eq!(judged(&volume(vec![held], 0)).rto.reason, "local: it is paused by its limit");
     let across = CopyFacts { part: range(10_000.0, 20_000.0), ..copy("local", 1_000, 1_000, 1) };
     assert_eq!(judged(&volume(vec![across], 0)).rto.verdict, Verdict::Unknown, "4 h lies within the range");
 }

@@ -257,7 +257,7 @@ mod tests {
             "<h1>Readiness</h1>",
             "objective 1 d",
             "the newest whole copy, offsite, is 3 h old",
-            "offsite is not measured yet: run a drill",
+            "offsite: not measured yet: run a drill",
             "rose/a.jpg: its bytes there do not have the catalogue",
             "it was never drilled",
             "300 files, 93 %",
