@@ -45,19 +45,19 @@ pub fn run(settings: &Settings) -> Outcome<Report> {
     ));
     let mut rows = Vec::new();
     // Here in this process; as short in its headers as the stores that are paid for.
-    let (port, _) = lent_port()?;
+    let port = lent_port()?;
     let root = place.folder().join("s3s-fs");
     serve_here(port, &root)?;
     let part = measure(settings, Server { name: "s3s-fs", port, root: &root }, files, &mut rows)?;
     report.figures.push(Figure::at_least("restore from S3: of a 100 Mbit/s link", part, "%", 97.0));
     std::fs::remove_dir_all(&root)?;
     if has("rclone") {
-        let (port, address) = lent_port()?;
+        let port = lent_port()?;
         let root = place.folder().join("rclone");
         std::fs::create_dir_all(root.join("bench"))?;
         let key = format!("{},{}", KEY.0, KEY.1);
         let server = plain("rclone")
-            .args(["serve", "s3", "--quiet", "--addr", &address, "--auth-key", &key])
+            .args(["serve", "s3", "--quiet", "--addr", &port.to_string(), "--auth-key", &key])
             .arg(&root)
             .stdout(Stdio::null())
             .spawn()?;
@@ -127,10 +127,9 @@ fn measure(settings: &Settings, server: Server<'_>, files: u64, rows: &mut Vec<V
     ours.ok_or_else(|| "nothing ran".into())
 }
 
-/// A free port of this machine, as a number and in words. Nobody holds it: whoever is to have it should take it at once.
-fn lent_port() -> Outcome<(SocketAddr, String)> {
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-    Ok((port, port.to_string()))
+/// A free port of this machine. Nobody holds it: whoever is to have it should take it at once.
+fn lent_port() -> Outcome<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
 /// An S3 server on a thread of this process, for as long as it lives.

@@ -417,6 +417,9 @@ pub struct JobReport {
     pub volume_mode: Option<Mode>,
 }
 
+/// What a report calls the volume's own nameless files among its sources.
+pub const REUNITED: &str = "reunite";
+
 impl JobReport {
     /// Paused for a cause that may pass: tried again by itself, without anybody's word.
     pub fn is_stuck(&self) -> bool {

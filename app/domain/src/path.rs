@@ -91,7 +91,7 @@ impl fmt::Debug for FilePath {
 impl FilePath {
     /// The bytes in lower-case hexadecimal: how a path travels where only text can.
     pub fn to_hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.0)
     }
 
     pub fn from_hex(hex: &str) -> Result<Self, InvalidPath> {
@@ -103,6 +103,12 @@ impl FilePath {
         });
         Self::new(pairs.collect::<Option<Vec<u8>>>().ok_or(InvalidPath::NotHex)?)
     }
+}
+
+/// Bytes in lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    let digit = |four: u8| char::from_digit(u32::from(four), 16).unwrap_or_default();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Serialises a list of paths as hexadecimal strings, for `#[serde(with = …)]`.

@@ -33,7 +33,8 @@ pub struct Objectives {
 }
 
 /// What is known of how old a copy is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct CopyAge {
     /// Start of the last protect that brought it everything there was, and how many files it could not bring.
     pub protected_at: Option<DateTime<Utc>>,
@@ -113,15 +114,8 @@ pub struct CopyReadiness {
     /// Files of the catalogue that it does not hold.
     pub lacking: u64,
     pub faults: u64,
-    pub protected_at: Option<DateTime<Utc>>,
-    /// Files that the last protect could not bring to it.
-    #[serde(default)]
-    pub except: u64,
-    /// When it was last adopted, and when what it held then was taken, where it says so.
-    #[serde(default)]
-    pub adopted_at: Option<DateTime<Utc>>,
-    #[serde(default)]
-    pub taken_at: Option<DateTime<Utc>>,
+    #[serde(flatten)]
+    pub age: CopyAge,
     pub rpo: Judged,
     pub rto: Judged,
     pub drill: Judged,
@@ -179,10 +173,7 @@ fn judge_copy(objectives: Objectives, copy: &CopyFacts, all: Amount, now: DateTi
         held: copy.held,
         lacking,
         faults: copy.faults,
-        protected_at: copy.age.protected_at,
-        except: copy.age.except,
-        adopted_at: copy.age.adopted_at,
-        taken_at: copy.age.taken_at,
+        age: copy.age,
         rpo: copy_rpo(objectives.rpo, copy, lacking, now),
         rto: copy_rto(objectives.rto, copy, lacking, all.files),
         drill: copy_drill(objectives.drill_every, copy.last_drill.as_ref(), now),
@@ -370,8 +361,8 @@ fn warnings(readiness: &Readiness) -> Vec<String> {
             let gave = units::counted(copy.faults, "file", "files");
             warnings.push(format!("{}: it gave {gave} wrongly or not at all.", copy.name));
         }
-        if copy.except > 0 {
-            let left = files(copy.except);
+        if copy.age.except > 0 {
+            let left = files(copy.age.except);
             warnings.push(format!("{}: the last protect could not bring {left} to it.", copy.name));
         }
         // A drill that failed, or found no file to verify, is told whether or not drills are asked for.

@@ -1,6 +1,6 @@
 //! What the pages say of a job: plain functions from a report to words.
 
-use salvor_domain::job::{JobControl, JobKind, JobReport, JobRequest};
+use salvor_domain::job::{JobControl, JobKind, JobReport, JobRequest, REUNITED};
 use salvor_domain::path::Glob;
 use salvor_domain::progress::EtaRange;
 use salvor_domain::units;
@@ -91,7 +91,7 @@ pub fn held(report: &JobReport) -> Option<&str> {
 
 /// Where files came from, by the name that a report has for it.
 pub fn source(name: &str) -> &str {
-    if name == "reunite" { "the volume itself" } else { name }
+    if name == REUNITED { "the volume itself" } else { name }
 }
 
 /// `12.5 MB/s, 410 files/s`

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use salvor_domain::account::Actor;
 use salvor_domain::finding::{FindingCounts, FindingKind, FindingState};
 use salvor_domain::limits::{Limits, LimitsChange};
+use salvor_domain::readiness::CopyAge;
 use salvor_domain::volume::{CopyKind, Mode, ModeState, Placement};
 
 use crate::problem::Problem;
@@ -43,12 +44,8 @@ pub struct CopyView {
     /// Files of the catalogue that this copy is known to hold.
     pub files: u64,
     pub bytes: u64,
-    pub protected_at: Option<DateTime<Utc>>,
-    /// Of a copy that another tool makes: when it was last adopted, and when what it held then was taken, where it says so.
-    #[serde(default)]
-    pub adopted_at: Option<DateTime<Utc>>,
-    #[serde(default)]
-    pub taken_at: Option<DateTime<Utc>>,
+    #[serde(flatten)]
+    pub age: CopyAge,
     /// Files that it gave wrongly or not at all.
     pub faults: u64,
     /// Measured when reading from it; absent when nothing was.
@@ -200,9 +197,7 @@ impl VolumeView {
             reach: Reach::Reached,
             files,
             bytes: files * 30_000,
-            protected_at: Some(at),
-            adopted_at: None,
-            taken_at: None,
+            age: CopyAge { protected_at: Some(at), ..CopyAge::default() },
             faults: 0,
             bytes_per_second: Some(12.5e6),
             limit: CopyLimits::default(),

@@ -1,7 +1,7 @@
 //! Many paths as one value of a statement, so that its text does not depend on how many they are: it is parsed and planned
 //! once. PostgreSQL takes an array; SQLite, which has none, a JSON array of hexadecimal digits.
 
-use salvor_domain::path::FilePath;
+use salvor_domain::path::{FilePath, hex};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::{Database, Encode, Postgres, Sqlite, Type};
@@ -15,18 +15,8 @@ impl<'a> Paths<'a> {
     }
 
     fn json(&self) -> String {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let length = self.0.iter().map(|path| path.len() * 2 + 3).sum::<usize>();
-        let mut json = String::with_capacity(length + 2);
-        for (number, path) in self.0.iter().enumerate() {
-            json.push_str(if number == 0 { "[\"" } else { "\",\"" });
-            for byte in *path {
-                json.push(char::from(DIGITS[usize::from(byte >> 4)]));
-                json.push(char::from(DIGITS[usize::from(byte & 15)]));
-            }
-        }
-        json.push_str(if self.0.is_empty() { "[]" } else { "\"]" });
-        json
+        let paths: Vec<_> = self.0.iter().map(|path| format!("\"{}\"", hex(path))).collect();
+        format!("[{}]", paths.join(","))
     }
 }
 

@@ -202,8 +202,14 @@ async fn check_places(core: &Core, config: &VolumeConfig, request: &JobRequest) 
             copy.place.kind()
         )));
     }
-    if let (JobRequest::Protect { adopt: None, .. }, []) = (request, needed.as_slice()) {
-        return Err(Error::invalid(no_target(config)));
+    if let (JobRequest::Protect { adopt: None, .. }, [], [first, ..]) =
+        (request, needed.as_slice(), config.copies.as_slice())
+    {
+        let (name, first) = (&config.name, &first.name);
+        return Err(Error::invalid(format!(
+            "No copy of the volume \"{name}\" takes files: Salvor only reads what another tool keeps there. To fill the catalogue \
+             from one: salvor protect {name} --adopt {first}."
+        )));
     }
     let looks = needed.iter().map(|copy| reach::copy(core, &config.name, copy));
     for (copy, look) in needed.iter().zip(join_all(looks).await) {
@@ -228,19 +234,6 @@ async fn check_places(core: &Core, config: &VolumeConfig, request: &JobRequest) 
         }
     }
     Ok(())
-}
-
-/// A protect that would write to no copy: what to do instead.
-fn no_target(config: &VolumeConfig) -> String {
-    let name = &config.name;
-    match config.copies.first() {
-        None => format!("The volume \"{name}\" has no copy: add a [[volume.copy]] to the configuration."),
-        Some(copy) => format!(
-            "No copy of the volume \"{name}\" takes files: Salvor only reads what another tool keeps there. To fill the catalogue \
-             from one: salvor protect {name} --adopt {}.",
-            copy.name
-        ),
-    }
 }
 
 pub(super) async fn check_mode(tx: &mut Tx, volume: &VolumeRow, request: &JobRequest) -> Result<()> {

@@ -44,25 +44,13 @@ pub async fn start(core: &Core, actor: &Actor, new: NewJob, ticket: Option<i64>)
         volumes::volume_to_change(&mut tx, &new.volume).await?.ok_or_else(|| unknown(core, &new.volume))?;
     check_mode(&mut tx, &volume, &new.request).await?;
     take_word(&mut tx, now, actor, &volume, &new).await?;
+    let request = with_seed(new.request);
     let job = Job {
-        id: core.new_job_id(),
-        volume_id: volume.id,
-        request: with_seed(new.request),
-        state: JobState::Planning { since: now },
         approved: !new.hold,
         dry_run: new.dry_run,
         ticket,
-        created_at: now,
-        created_by: actor.name.clone(),
-        started_at: None,
-        finished_at: None,
-        active_seconds: 0.0,
-        active_since: None,
-        plan: None,
-        files: Default::default(),
-        bytes: Default::default(),
         limits: new.limits,
-        stuck: None,
+        ..Job::new(core.new_job_id(), volume.id, request, actor.name.clone(), now)
     };
     store::insert(&mut tx, &job).await?;
     let rank = ticket.map_or(0, |_| Rank::TICKET);

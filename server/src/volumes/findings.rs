@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use salvor_app::volumes::port::{FindingView, FindingsFilter, FindingsPage};
 use salvor_domain::finding::{FindingKind, FindingState};
 use salvor_domain::ids::JobId;
-use salvor_domain::path::FilePath;
+use salvor_domain::path::{FilePath, hex};
 use sqlx::AssertSqlSafe;
 
 use super::{CHUNK, from_sql, stored_path, to_sql};
@@ -311,8 +311,7 @@ impl Place {
 
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.path.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
-        write!(f, ".{}", self.kind)
+        write!(f, "{}.{}", hex(&self.path), self.kind)
     }
 }
 

@@ -294,7 +294,7 @@ on_both_engines! {
         // A snapshot says when it was taken; a folder on another machine does not. Neither was brought everything by Salvor.
         let age = |name: &str| {
             let copy = view.copies.iter().find(|copy| copy.name == name).unwrap();
-            (copy.adopted_at.is_some(), copy.taken_at.is_some(), copy.protected_at)
+            (copy.age.adopted_at.is_some(), copy.age.taken_at.is_some(), copy.age.protected_at)
         };
         assert_eq!((age("vault"), age("far")), ((true, true, None), (true, false, None)));
     }

@@ -4,6 +4,7 @@ use leptos::prelude::*;
 use leptos_router::hooks::{use_params_map, use_query_map};
 use salvor_domain::job::JobReport;
 use salvor_domain::progress;
+use salvor_domain::readiness::CopyAge;
 use salvor_domain::units;
 
 use super::{findings, limits, mode, start};
@@ -157,7 +158,7 @@ fn copy_row(copy: &CopyView, files: u64) -> impl IntoView + use<> {
                 {coverage(copy, files)}
             </td>
             <td data-label="Age">
-                {age(copy)}
+                {age(copy.age)}
             </td>
             <td data-label="Faults" class=faults>
                 {units::count(copy.faults)}
@@ -183,8 +184,8 @@ pub fn reach(reach: &Reach) -> Option<impl IntoView + use<>> {
 }
 
 /// When what it holds was on the volume, as far as that is known.
-fn age(copy: &CopyView) -> AnyView {
-    match (copy.protected_at.max(copy.taken_at), copy.adopted_at) {
+fn age(age: CopyAge) -> AnyView {
+    match (age.as_of(), age.adopted_at) {
         (None, Some(at)) => view! { "adopted " <When at /> }.into_any(),
         (as_of, _) => view! { <WhenOr at=as_of otherwise="never written" /> }.into_any(),
     }

@@ -38,14 +38,17 @@ const FAR_THREADS: usize = 16;
 /// Why a file that may be damaged is left out.
 const SUSPICIOUS: &str = "its bytes changed but its time did not: not copied, since it may be damaged";
 
-/// The copies that the job writes to, in the volume's order; all that take files if none is named.
+/// Whether a protect that names the copies `to` writes to this one: to all that take files if none is named.
+fn writes_to(to: &[String], copy: &CopyConfig) -> bool {
+    copy.place.takes_files() && (to.is_empty() || to.contains(&copy.name))
+}
+
+/// The copies that the job writes to, in the volume's order.
 fn targets(work: &Work) -> Result<Vec<Copy>, Halt> {
     let JobRequest::Protect { to, .. } = &work.job.request else {
         return Err(Halt::Fail("its request is not a protect".into()));
     };
-    let wanted =
-        |copy: &&Copy| copy.config.place.takes_files() && (to.is_empty() || to.contains(&copy.config.name));
-    Ok(work.place.copies.iter().filter(wanted).cloned().collect())
+    Ok(work.place.copies.iter().filter(|copy| writes_to(to, &copy.config)).cloned().collect())
 }
 
 /// Only a volume in `normal` is protected; the mode may have changed between a word to the job and this segment.
@@ -425,10 +428,8 @@ pub async fn finish(core: &Core, tx: &mut Tx, job: &Job) -> sqlx::Result<()> {
     };
     let volume = volumes::volume_by_id(tx, job.volume_id).await?;
     let Some(volume) = volume.and_then(|volume| core.config.volume(&volume.name)) else { return Ok(()) };
-    let written = |copy: &&CopyConfig| copy.place.takes_files() && (to.is_empty() || to.contains(&copy.name));
-    let written: Vec<&str> = volume.copies.iter().filter(written).map(|copy| copy.name.as_str()).collect();
     for copy in volumes::copies(tx, job.volume_id).await? {
-        if written.contains(&copy.name.as_str()) {
+        if volume.copies.iter().any(|config| config.name == copy.name && writes_to(to, config)) {
             let age = CopyAge { protected_at: Some(started), except: job.files.failed, ..copy.age };
             volumes::set_copy_age(tx, job.volume_id, copy.bit, age).await?;
         }

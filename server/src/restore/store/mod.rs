@@ -52,6 +52,30 @@ pub struct Job {
 }
 
 impl Job {
+    /// One that was just asked for: to be planned, and not approved.
+    pub fn new(id: JobId, volume_id: i64, request: JobRequest, by: String, now: DateTime<Utc>) -> Self {
+        Self {
+            id,
+            volume_id,
+            request,
+            state: JobState::Planning { since: now },
+            approved: false,
+            dry_run: false,
+            ticket: None,
+            created_at: now,
+            created_by: by,
+            started_at: None,
+            finished_at: None,
+            active_seconds: 0.0,
+            active_since: None,
+            plan: None,
+            files: FileCounts::default(),
+            bytes: ByteCounts::default(),
+            limits: JobLimits::default(),
+            stuck: None,
+        }
+    }
+
     pub fn kind(&self) -> JobKind {
         self.request.kind()
     }

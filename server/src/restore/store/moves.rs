@@ -101,25 +101,12 @@ mod tests {
         let now = chrono::DateTime::UNIX_EPOCH;
         let mode = ModeState::Normal { since: now, reason: "first seen".into(), by: "salvor".into() };
         volumes::add_volume(tx, "uploads", &mode).await.unwrap();
+        let volume_id = volumes::volume(tx, "uploads").await.unwrap().unwrap().id;
+        let request = JobRequest::Restore { from: vec![], paths: vec![], files: vec![], to_folder: None };
         let job = Job {
-            id: JobId::new(now, [1; 10]),
-            volume_id: volumes::volume(tx, "uploads").await.unwrap().unwrap().id,
-            request: JobRequest::Restore { from: vec![], paths: vec![], files: vec![], to_folder: None },
             state: JobState::Running { since: now },
             approved: true,
-            dry_run: false,
-            ticket: None,
-            created_at: now,
-            created_by: "ann".into(),
-            started_at: None,
-            finished_at: None,
-            active_seconds: 0.0,
-            active_since: None,
-            plan: None,
-            files: Default::default(),
-            bytes: Default::default(),
-            limits: Default::default(),
-            stuck: None,
+            ..Job::new(JobId::new(now, [1; 10]), volume_id, request, "ann".into(), now)
         };
         insert(tx, &job).await.unwrap();
         job

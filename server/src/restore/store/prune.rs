@@ -69,25 +69,16 @@ mod tests {
         let mode = ModeState::Normal { since: at(0), reason: "first seen".into(), by: "salvor".into() };
         volumes::add_volume(tx, "uploads", &mode).await.unwrap();
         let volume = volumes::volume(tx, "uploads").await.unwrap().unwrap();
+        let request = JobRequest::Restore { from: vec![], paths: vec![], files: vec![], to_folder: None };
         let job = Job {
-            id: JobId::new(at(0), [number; 10]),
-            volume_id: volume.id,
-            request: JobRequest::Restore { from: vec![], paths: vec![], files: vec![], to_folder: None },
             state: JobState::Finished { at: at(1) },
             approved: true,
-            dry_run: false,
             ticket,
-            created_at: at(0),
-            created_by: "ann".into(),
             started_at: Some(at(0)),
             finished_at: Some(at(1)),
             active_seconds: 1.0,
-            active_since: None,
-            plan: None,
             files: FileCounts { total: files, ..FileCounts::default() },
-            bytes: Default::default(),
-            limits: Default::default(),
-            stuck: Default::default(),
+            ..Job::new(JobId::new(at(0), [number; 10]), volume.id, request, "ann".into(), at(0))
         };
         insert(tx, &job).await.unwrap();
         save(tx, &job).await.unwrap();

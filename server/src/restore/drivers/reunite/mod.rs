@@ -18,7 +18,7 @@ use salvor_domain::volume::Mode;
 use salvor_engine::Sink;
 
 pub use claims::Claims;
-pub use moves::{NAME, go};
+pub use moves::go;
 pub use nameless::{Match, Nameless, Telling, Told};
 
 use crate::database::Tx;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use salvor_domain::finding::FindingCounts;
-use salvor_domain::job::{JobKind, JobRequest};
+use salvor_domain::job::{JobKind, JobRequest, REUNITED};
 use salvor_domain::limits::JobLimits;
 use salvor_domain::path::{FilePath, shown};
 use salvor_domain::progress::Amount;
@@ -21,8 +21,6 @@ use crate::restore::work::{Halt, Work};
 use crate::volumes::catalogue::{self, CatalogueRow};
 use crate::volumes::findings::{self, NewFinding};
 
-/// What a report calls the volume's own nameless files among its sources.
-pub const NAME: &str = "reunite";
 /// Files for one barrier and one commit.
 const BATCH: usize = 8_000;
 
@@ -174,7 +172,7 @@ impl Moves<'_> {
         figures::add_findings(&mut tx, job.id, &changed).await?;
         if verdicts.given.files > 0 {
             let given = SourceFigures { amount: verdicts.given, busy_seconds: seconds };
-            figures::add_source(&mut tx, job.id, NAME, given).await?;
+            figures::add_source(&mut tx, job.id, REUNITED, given).await?;
         }
         for (what, note) in &verdicts.notes {
             work.note(&mut tx, what, 20, note).await?;
