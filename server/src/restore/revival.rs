@@ -43,10 +43,16 @@ pub async fn revive(core: &Core, only: Option<JobId>) -> sqlx::Result<()> {
 }
 
 /// Lets a segment rest for a copy that is away. Those that rest in its lane have one try for all, at growing distances; one that
-/// comes to them meanwhile rests as long as they do.
-pub async fn rest(tx: &mut Tx, segment: &Segment, reason: String, now: DateTime<Utc>) -> sqlx::Result<()> {
+/// was leased before that try was due rests as long as they do.
+pub async fn rest(
+    tx: &mut Tx,
+    segment: &Segment,
+    reason: String,
+    leased: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
     let before = match resting::of_lane(tx, segment.job, segment.source_bit).await? {
-        Some((stuck, until)) if !is_due(until, now) => {
+        Some((stuck, until)) if !is_due(until, leased) => {
             return resting::rest(tx, segment.id, &Stuck { reason, ..stuck }, until).await;
         }
         before => before.map(|(stuck, _)| stuck),

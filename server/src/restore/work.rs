@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use salvor_domain::account::Actor;
 use salvor_domain::event::EventKind;
@@ -129,6 +129,8 @@ pub struct Shared {
     gates: Mutex<HashMap<(String, String), Gate>>,
     /// How often something of a kind was noted in a job's log.
     noted: Mutex<HashMap<(JobId, String), usize>>,
+    /// How often copies that were away came back, for each job.
+    returns: Mutex<HashMap<JobId, usize>>,
     /// Batches of files that are being moved just now, by lane: lanes do not take time from each other.
     busy: Mutex<HashMap<Lane, Arc<AtomicUsize>>>,
 }
@@ -157,6 +159,15 @@ impl Shared {
     fn forget_note(&self, job: JobId, what: &str) {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner).remove(&(job, what.to_owned()));
     }
+
+    pub fn returns(&self, job: JobId) -> usize {
+        let returns = self.returns.lock().unwrap_or_else(PoisonError::into_inner);
+        returns.get(&job).copied().unwrap_or_default()
+    }
+
+    fn count_return(&self, job: JobId) {
+        *self.returns.lock().unwrap_or_else(PoisonError::into_inner).entry(job).or_default() += 1;
+    }
 }
 
 /// What notes of a copy that is away are counted under.
@@ -174,6 +185,10 @@ pub struct Work {
     pub control: Control,
     pub progress: Progress,
     pub shared: Arc<Shared>,
+    /// When the segment was leased.
+    pub since: DateTime<Utc>,
+    /// As they were counted then.
+    pub returns: usize,
     /// For each batch.
     pub threads: usize,
 }
@@ -266,8 +281,16 @@ impl Work {
         self.ask_folder(root, Root::reachable).await.map_err(Halt::Stuck)
     }
 
+    /// Whether a copy of this job came back since the segment was leased: then what was found away here may have been so before.
+    pub fn is_overtaken(&self) -> bool {
+        self.shared.returns(self.job.id) != self.returns
+    }
+
     /// A copy is away: into the log, once until it is back.
     pub async fn note_absent(&self, tx: &mut Tx, absent: &Absent) -> sqlx::Result<()> {
+        if self.is_overtaken() {
+            return Ok(());
+        }
         self.note(tx, &absent_note(&absent.name), 1, &absent.to_string()).await
     }
 
@@ -283,6 +306,7 @@ impl Work {
         };
         let (name, now) = (&copy.config.name, self.core.clock.now());
         self.shared.forget_note(self.job.id, &absent_note(name));
+        self.shared.count_return(self.job.id);
         let seconds = (now - stuck.since).num_milliseconds() as f64 / 1000.0;
         let note = format!("the copy \"{name}\" is back after {}", units::duration(seconds.max(0.0)));
         events::record(tx, now, &Actor::salvor(), EventKind::JobNote, self.job.id, &note).await

@@ -194,6 +194,7 @@ impl Worker {
         if let Err(error) = self.shared.paces.refresh(&self.core, &place, job.id).await {
             tracing::warn!(%error, job = %job.id, "the limits of a job could not be read");
         }
+        let returns = self.shared.returns(job.id);
         // A gentle job does one thing at a time.
         let threads = if job.limits.gentle { 1 } else { self.processors };
         let work = Work {
@@ -205,6 +206,8 @@ impl Worker {
             control: Control::new(),
             progress: Progress::new(),
             shared: self.shared.clone(),
+            since: now,
+            returns,
             threads,
         };
         Ok(Some((work, cancel.clone())))
@@ -439,11 +442,13 @@ async fn give_back(work: &Work, halt: Halt) -> sqlx::Result<()> {
             let job = revival::stick(&mut tx, job, &reason, now).await?;
             store::save(&mut tx, &job).await?;
         }
+        // Its next try asks anew, at once.
+        Halt::Away(_) if work.is_overtaken() => {}
         Halt::Away(absent) => {
             for copy in &absent {
                 work.note_absent(&mut tx, copy).await?;
             }
-            revival::rest(&mut tx, &segment, listed(&absent), now).await?;
+            revival::rest(&mut tx, &segment, listed(&absent), work.since, now).await?;
             let job = revival::hold_up(&mut tx, job, now).await?;
             store::save(&mut tx, &job).await?;
         }

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::support::TestApp;
 use crate::support::jobs::{
     check, control, ended, fill, job, protect, restore, rot, run, start, tree, until, until_state,
-    without_own,
+    with_worker, without_own,
 };
 
 async fn set_mode(app: &TestApp, to: Mode) {
@@ -324,9 +324,7 @@ on_both_engines! {
         run(app, protect()).await;
         std::fs::remove_dir_all(app.path("files/many")).unwrap();
         let id = start(app, job(restore())).await;
-        let cancel = CancellationToken::new();
-        let working = Worker::run(app.core.clone(), cancel.clone());
-        let story = async {
+        with_worker(&app.core, async {
             until(app, id, "a file is done", |report| report.files.done > 0).await;
             if control(app, id, JobControl::Pause).await.is_ok() {
                 let paused = until_state(app, id, "paused").await;
@@ -345,9 +343,8 @@ on_both_engines! {
             control(app, second, JobControl::Retry).await.unwrap();
             let report = until_state(app, second, "finished").await;
             assert_eq!(report.files.done, 3_000, "{report:#?}");
-            cancel.cancel();
-        };
-        tokio::join!(working, story);
+        })
+        .await;
     }
 
     async fn a_copy_that_vanishes_in_mid_restore_is_replaced_by_the_next(app: &TestApp) {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use salvor::events;
 use salvor::restore::store::resting;
 use salvor::restore::{need, service};
@@ -13,12 +13,13 @@ use salvor_domain::ids::JobId;
 use salvor_domain::job::{JobControl, JobRequest};
 use salvor_domain::path::Glob;
 
-use super::{goes_on, in_vain, lose, noise, stuck, told_once, with_worker};
+use super::{goes_on, in_vain, lose, noise, stuck, told_once};
 use crate::need::limit;
 use crate::support::TestApp;
 use crate::support::facts::{PATIENCE, until_async};
 use crate::support::jobs::{
-    Files, control, ended, job, protect, restore, run, start, tree, until, until_state, without_own,
+    Files, control, ended, job, protect, restore, run, start, tree, until, until_state, with_worker,
+    without_own,
 };
 
 /// Files that only the copy `local` holds, and only `offsite`: there more than its lane has in hand at once.
@@ -66,15 +67,31 @@ fn bring_back(app: &TestApp, copy: &str) {
     std::fs::rename(app.path("away"), app.path("copies").join(copy)).unwrap();
 }
 
-/// How many notes of the job's log have this in them.
-async fn noted(app: &TestApp, id: JobId, what: &str) -> usize {
+/// The notes of the job's log.
+async fn notes(app: &TestApp, id: JobId) -> Vec<String> {
     let mut tx = app.core.db.read().await.unwrap();
     let log = events::about(&mut tx, &id.to_string(), 200).await.unwrap();
-    log.iter().filter(|event| event.kind == EventKind::JobNote && event.summary.contains(what)).count()
+    log.into_iter().filter(|event| event.kind == EventKind::JobNote).map(|event| event.summary).collect()
+}
+
+/// The job's log says that the copy was away and that it is back, each once, however often it was tried.
+async fn away_told_once(app: &TestApp, id: JobId) {
+    let notes = notes(app, id).await;
+    let count = |what: &str| notes.iter().filter(|note| note.contains(what)).count();
+    assert_eq!((count("out of reach"), count("is back after")), (1, 1), "{notes:#?}");
+}
+
+/// When the lane of `offsite` is tried next.
+async fn next_try(app: &TestApp, id: JobId) -> Option<DateTime<Utc>> {
+    let mut tx = app.core.db.read().await.unwrap();
+    resting::of_lane(&mut tx, id, Some(1)).await.unwrap().map(|(_, due)| due)
 }
 
 async fn until_noted(app: &TestApp, id: JobId, what: &str) {
-    until_async(PATIENCE, &format!("the log says {what}"), async || noted(app, id, what).await > 0).await;
+    until_async(PATIENCE, &format!("the log says {what}"), async || {
+        notes(app, id).await.iter().any(|note| note.contains(what))
+    })
+    .await;
 }
 
 on_both_engines! {
@@ -83,7 +100,7 @@ on_both_engines! {
         limit(app, "local", r#"{"files_per_second":0}"#).await;
         limit(app, "offsite", r#"{"files_per_second":400}"#).await;
         let id = start(app, job(restore())).await;
-        with_worker(app, async {
+        with_worker(&app.core, async {
             until(app, id, "offsite gives", |report| report.sources.contains_key("offsite")).await;
             take_away(app, "offsite");
             limit(app, "offsite", "{}").await;
@@ -108,7 +125,7 @@ on_both_engines! {
         })
         .await;
         told_once(app, id).await;
-        assert_eq!((noted(app, id, "out of reach").await, noted(app, id, "is back after").await), (1, 1));
+        away_told_once(app, id).await;
         assert!(without_own(tree(&app.path("files"))) == before);
         let view = volumes::volume(&app.core, "uploads").await.unwrap();
         assert!(view.copies.iter().all(|copy| copy.faults == 0), "a copy that is away has lost nothing");
@@ -119,7 +136,7 @@ on_both_engines! {
         limit(app, "local", r#"{"files_per_second":0}"#).await;
         std::fs::rename(app.path("copies/offsite"), app.path("away")).unwrap();
         let id = start(app, job(restore())).await;
-        with_worker(app, async {
+        with_worker(&app.core, async {
             until_async(PATIENCE, "its lane rests", async || {
                 let mut tx = app.core.db.read().await.unwrap();
                 resting::is_away(&mut tx, 1, 1).await.unwrap()
@@ -127,7 +144,9 @@ on_both_engines! {
             .await;
             // Tried again and again, at growing distances.
             for _ in 0..3 {
+                let due = next_try(app, id).await;
                 app.advance(TimeDelta::seconds(61));
+                until_async(PATIENCE, "it was tried in vain", async || next_try(app, id).await > due).await;
                 assert_eq!(service::job(&app.core, id).await.unwrap().state, "running");
             }
             std::fs::rename(app.path("away"), app.path("copies/offsite")).unwrap();
@@ -139,7 +158,7 @@ on_both_engines! {
             assert_eq!((report.exit_code(), report.files.done), (0, ALL), "{report:#?}");
         })
         .await;
-        assert_eq!((noted(app, id, "out of reach").await, noted(app, id, "is back after").await), (1, 1));
+        away_told_once(app, id).await;
         assert!(without_own(tree(&app.path("files"))) == before);
     }
 
@@ -208,7 +227,7 @@ on_both_engines! {
         }
         std::fs::rename(app.path("copies"), app.path("away")).unwrap();
         let id = start(app, job(restore())).await;
-        with_worker(app, async {
+        with_worker(&app.core, async {
             let report = stuck(app, id).await;
             assert_eq!((report.files.done, report.sources["reunite"].files), (40, 40), "{report:#?}");
             assert_eq!((report.files.total, report.files.failed), (ALL, 0), "{report:#?}");

@@ -3,8 +3,8 @@
 use salvor::restore::service;
 use salvor_domain::job::JobControl;
 
-use super::{Disk, FILES, goes_on, in_vain, lost, noise, stuck, told_once, with_worker};
-use crate::support::jobs::{control, job, restore, start, tree, until_state, without_own};
+use super::{Disk, FILES, goes_on, in_vain, lost, noise, stuck, told_once};
+use crate::support::jobs::{control, job, restore, start, tree, until_state, with_worker, without_own};
 
 on_both_engines! {
     async fn a_full_disk_holds_a_restore_up_until_there_is_room(app: &TestApp) {
@@ -14,7 +14,7 @@ on_both_engines! {
         let ballast = disk.path().join("ballast");
         std::fs::write(&ballast, noise(1, 6 << 20)).unwrap();
         let id = start(app, job(restore())).await;
-        with_worker(app, async {
+        with_worker(&app.core, async {
             let report = stuck(app, id).await;
             assert!(report.reason.as_ref().unwrap().contains("is full"), "{report:#?}");
             assert_eq!((report.files.failed, report.exit_code()), (0, 3), "{report:#?}");
@@ -33,7 +33,7 @@ on_both_engines! {
         let before = lost(app).await;
         disk.remount("ro");
         let id = start(app, job(restore())).await;
-        with_worker(app, async {
+        with_worker(&app.core, async {
             let report = stuck(app, id).await;
             assert!(report.reason.as_ref().unwrap().contains("read-only"), "{report:#?}");
             assert_eq!(report.files.failed, 0);
@@ -51,7 +51,7 @@ on_both_engines! {
         lost(app).await;
         let id = start(app, job(restore())).await;
         std::fs::rename(app.path("files"), app.path("away")).unwrap();
-        with_worker(app, async {
+        with_worker(&app.core, async {
             stuck(app, id).await;
             let paused = control(app, id, JobControl::Pause).await.unwrap();
             assert_eq!((paused.state.as_str(), paused.tries_again_at), ("paused", None), "{paused:#?}");
@@ -72,7 +72,7 @@ on_both_engines! {
         lost(app).await;
         let id = start(app, job(restore())).await;
         std::fs::rename(app.path("files"), app.path("away")).unwrap();
-        with_worker(app, async {
+        with_worker(&app.core, async {
             stuck(app, id).await;
             std::fs::rename(app.path("away"), app.path("files")).unwrap();
             app.advance(-chrono::TimeDelta::hours(5));
@@ -91,7 +91,7 @@ on_both_engines! {
         let _ = tokio::time::timeout(std::time::Duration::from_millis(30), &mut died).await;
         drop(died);
         app.advance(-chrono::TimeDelta::hours(5));
-        with_worker(app, async {
+        with_worker(&app.core, async {
             let report = until_state(app, id, "finished").await;
             assert_eq!((report.exit_code(), report.files.failed), (0, 0), "{report:#?}");
         })

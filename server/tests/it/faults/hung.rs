@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{FILES, fill, goes_on, lose, stuck, told_once};
 use crate::support::TestApp;
-use crate::support::jobs::{check, job, protect, restore, run, start, tree, until, without_own};
+use crate::support::jobs::{check, job, protect, restore, run, start, tree, until, with_worker, without_own};
 
 /// A file system over a folder whose server never says a word.
 struct Hung {
@@ -79,17 +79,6 @@ fn restore_to(folder: &Path) -> JobRequest {
     JobRequest::Restore { from: vec![], paths: vec![], files: vec![], to_folder }
 }
 
-/// A worker of `core` while `story` runs.
-async fn with_worker_of<T>(core: &Core, story: impl Future<Output = T>) -> T {
-    let cancel = CancellationToken::new();
-    let story = async {
-        let told = story.await;
-        cancel.cancel();
-        told
-    };
-    tokio::join!(Worker::run(core.clone(), cancel.clone()), story).1
-}
-
 fn is_stuck_in_silence(report: &JobReport) -> bool {
     report.reason.as_ref().is_some_and(|why| why.contains("has not answered for 1 s"))
 }
@@ -135,7 +124,7 @@ on_both_engines! {
         run(app, protect()).await;
         let id = start(app, job(check(true))).await;
         let Some(hung) = Hung::mount(app.path("files")) else { return };
-        with_worker_of(&impatient(app), async {
+        with_worker(&impatient(app), async {
             let report = stuck(app, id).await;
             assert!(is_stuck_in_silence(&report), "{report:#?}");
             drop(hung);
@@ -159,7 +148,7 @@ on_both_engines! {
         }
         slow.config = Arc::new(config);
         let id = start(app, job(restore())).await;
-        let hung = with_worker_of(&slow, async {
+        let hung = with_worker(&slow, async {
             until(app, id, "bytes move", |report| report.bytes.done > 0).await;
             let hung = Hung::mount(app.path("files"))?;
             let report = stuck(app, id).await;
@@ -169,7 +158,7 @@ on_both_engines! {
         .await;
         let Some(hung) = hung else { return };
         drop(hung);
-        with_worker_of(&impatient(app), async {
+        with_worker(&impatient(app), async {
             assert_eq!(goes_on(app, id).await.exit_code(), 0);
         })
         .await;

@@ -16,11 +16,9 @@ use std::process::Command;
 
 use chrono::TimeDelta;
 use salvor::events;
-use salvor::restore::Worker;
 use salvor_domain::event::EventKind;
 use salvor_domain::ids::JobId;
 use salvor_domain::job::JobReport;
-use tokio_util::sync::CancellationToken;
 
 use crate::support::TestApp;
 use crate::support::jobs::{self, Files, protect, tree, until, until_state, without_own};
@@ -54,18 +52,6 @@ async fn lost(app: &TestApp) -> Files {
     let before = without_own(tree(&app.path("files")));
     lose(app);
     before
-}
-
-/// A worker as `salvor serve` has it, while `story` runs.
-async fn with_worker<T>(app: &TestApp, story: impl Future<Output = T>) -> T {
-    let cancel = CancellationToken::new();
-    let working = Worker::run(app.core.clone(), cancel.clone());
-    let story = async {
-        let told = story.await;
-        cancel.cancel();
-        told
-    };
-    tokio::join!(working, story).1
 }
 
 /// Waits until Salvor itself has paused the job, with a time for the next try.

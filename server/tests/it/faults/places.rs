@@ -8,9 +8,11 @@ use salvor_domain::path::FilePath;
 use salvor_domain::volume::Mode;
 use serde_json::json;
 
-use super::{Disk, FILES, fill, goes_on, lose, lost, stuck, told_once, with_worker};
+use super::{Disk, FILES, fill, goes_on, lose, lost, stuck, told_once};
 use crate::support::TestApp;
-use crate::support::jobs::{check, ended, job, protect, restore, run, run_new, start, tree, without_own};
+use crate::support::jobs::{
+    check, ended, job, protect, restore, run, run_new, start, tree, with_worker, without_own,
+};
 
 /// What an unmount leaves: an empty folder of the same name.
 fn unmount(app: &TestApp, folder: &str) {
@@ -30,7 +32,7 @@ on_both_engines! {
         let before = without_own(tree(&app.path("files")));
         unmount(app, "files");
         let ids = [start(app, job(check(false))).await, start(app, job(restore())).await];
-        with_worker(app, async {
+        with_worker(&app.core, async {
             for id in ids {
                 let report = stuck(app, id).await;
                 let reason = report.reason.clone().unwrap();
@@ -72,7 +74,7 @@ on_both_engines! {
         assert!(report.reason.as_ref().unwrap().contains("--replaced local"), "{report:#?}");
         assert!(tree(&app.path("copies/local")).is_empty());
         mount(app, "copies/local");
-        with_worker(app, async { assert_eq!(goes_on(app, id).await.exit_code(), 0) }).await;
+        with_worker(&app.core, async { assert_eq!(goes_on(app, id).await.exit_code(), 0) }).await;
     }
 
     async fn a_new_disk_is_filled_when_somebody_says_so(app: &TestApp) {

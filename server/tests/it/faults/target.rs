@@ -5,15 +5,15 @@ use salvor::volumes::service as volumes;
 use salvor_domain::job::JobReport;
 use salvor_domain::stuck::SETTLED_AFTER;
 
-use super::{FILES, fill, goes_on, in_vain, lost, stuck, told_once, with_worker};
-use crate::support::jobs::{check, job, protect, restore, start, tree, until, without_own};
+use super::{FILES, fill, goes_on, in_vain, lost, stuck, told_once};
+use crate::support::jobs::{check, job, protect, restore, start, tree, until, with_worker, without_own};
 
 on_both_engines! {
     async fn a_volume_that_is_away_holds_its_jobs_up(app: &TestApp) {
         let before = lost(app).await;
         let ids = [start(app, job(restore())).await, start(app, job(check(true))).await];
         std::fs::rename(app.path("files"), app.path("away")).unwrap();
-        with_worker(app, async {
+        with_worker(&app.core, async {
             for id in ids {
                 let report = stuck(app, id).await;
                 assert!(report.reason.as_ref().unwrap().contains("does not exist"), "{report:#?}");
@@ -35,7 +35,7 @@ on_both_engines! {
         let before = lost(app).await;
         let id = start(app, job(restore())).await;
         std::fs::rename(app.path("copies"), app.path("away")).unwrap();
-        with_worker(app, async {
+        with_worker(&app.core, async {
             let report = stuck(app, id).await;
             let reason = report.reason.clone().unwrap();
             assert!(reason.contains("local") && reason.contains("offsite"), "{report:#?}");
@@ -54,7 +54,7 @@ on_both_engines! {
     async fn when_all_copies_vanish_in_mid_restore_it_waits_for_one(app: &TestApp) {
         let before = lost(app).await;
         let id = start(app, job(restore())).await;
-        with_worker(app, async {
+        with_worker(&app.core, async {
             until(app, id, "it has a plan", |report| report.plan.is_some()).await;
             std::fs::rename(app.path("copies"), app.path("away")).unwrap();
             let is_over = |report: &JobReport| report.tries_again_at.is_some() || report.state == "finished";
@@ -74,7 +74,7 @@ on_both_engines! {
         lost(app).await;
         let id = start(app, job(restore())).await;
         std::fs::rename(app.path("copies"), app.path("away")).unwrap();
-        with_worker(app, stuck(app, id)).await;
+        with_worker(&app.core, stuck(app, id)).await;
         app.advance(chrono::TimeDelta::seconds(61));
         revival::revive(&app.core, Some(id)).await.unwrap();
         let (begun, mut tx) = (app.core.clock.now(), app.core.db.begin().await.unwrap());
@@ -90,7 +90,7 @@ on_both_engines! {
         fill(app);
         let id = start(app, job(protect())).await;
         std::fs::rename(app.path("copies/offsite"), app.path("away")).unwrap();
-        with_worker(app, async {
+        with_worker(&app.core, async {
             let report = stuck(app, id).await;
             assert!(report.reason.as_ref().unwrap().contains("offsite"), "{report:#?}");
             in_vain(app, id, 1).await;
