@@ -11,6 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::Refused;
 use crate::ids::WorkerId;
+use crate::progress::{Amount, Rate};
 
 /// How long a lease holds without being renewed; a dead worker's segment is free after this.
 pub const LEASE: TimeDelta = TimeDelta::seconds(10);
@@ -18,6 +19,19 @@ pub const LEASE: TimeDelta = TimeDelta::seconds(10);
 pub const SEGMENT_FILES: u64 = 1_000;
 /// … or this many bytes, whichever comes first.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
+/// As many times that, where a copy is quick.
+const LONGEST: f64 = 4.0;
+
+/// What a segment holds that reads a copy of this speed: half a second's worth, within bounds. Each segment costs the disk a
+/// barrier, so those of a quick copy are long; what a slow one has begun nobody can take from it, so its are short.
+pub fn of_copy(rate: Rate) -> Amount {
+    let of =
+        |per_second: f64, least: u64| (per_second / 2.0).clamp(least as f64, least as f64 * LONGEST) as u64;
+    Amount {
+        files: of(rate.files_per_second, SEGMENT_FILES),
+        bytes: of(rate.bytes_per_second, SEGMENT_BYTES),
+    }
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SegmentState {
@@ -66,6 +80,15 @@ mod tests {
 
     fn worker(n: u8) -> WorkerId {
         WorkerId::new(DateTime::UNIX_EPOCH, [n; 10])
+    }
+
+    #[test]
+    fn a_quick_copy_has_longer_segments_than_a_slow_one() {
+        let of = |files_per_second, bytes_per_second| of_copy(Rate { files_per_second, bytes_per_second });
+        let short = Amount { files: 1_000, bytes: 64 << 20 };
+        assert_eq!([of(0.0, 0.0), of(40.0, 3e5), of(2_000.0, 1e8)], [short; 3]);
+        assert_eq!(of(5_000.0, 2e8), Amount { files: 2_500, bytes: 100_000_000 });
+        assert_eq!(of(f64::INFINITY, f64::INFINITY), Amount { files: 4_000, bytes: 256 << 20 });
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 use salvor_domain::cost::{self, Ceiling, Estimate, Holder, Measurement};
 use salvor_domain::job::PlannedSource;
 use salvor_domain::limits::{JobLimits, Limits};
-use salvor_domain::progress::{Amount, EtaRange};
+use salvor_domain::progress::{Amount, EtaRange, Rate};
 use salvor_domain::timetable::InForce;
 
 use crate::config::CopyConfig;
@@ -15,6 +15,19 @@ use crate::volumes::store::CopyRow;
 fn of_its_own(core: &Core, copy: &CopyConfig, row: &CopyRow) -> Ceiling {
     let in_force = InForce::at(row.limits, copy.limits(), &copy.timetable, core.clock.local());
     ceiling(Holder::Copy, in_force.limits)
+}
+
+/// How fast a copy is that was measured so, held back by its limits of now. A limit of nothing is known to be slow, whatever was
+/// measured.
+pub fn held_back(core: &Core, copy: &CopyConfig, row: &CopyRow, measured: Option<Rate>) -> Option<Rate> {
+    let Ceiling { bytes_per_second, files_per_second, .. } = of_its_own(core, copy, row);
+    if bytes_per_second == Some(0.0) || files_per_second == Some(0.0) {
+        return Some(Rate { files_per_second: 0.0, bytes_per_second: 0.0 });
+    }
+    measured.map(|rate| Rate {
+        files_per_second: rate.files_per_second.min(files_per_second.unwrap_or(f64::INFINITY)),
+        bytes_per_second: rate.bytes_per_second.min(bytes_per_second.unwrap_or(f64::INFINITY)),
+    })
 }
 
 fn ceiling(of: Holder, limits: Limits) -> Ceiling {

@@ -4,15 +4,14 @@
 use std::collections::HashSet;
 
 use salvor_domain::job::{JobRequest, JobState};
-use salvor_domain::limits::Limits;
 use salvor_domain::path::FilePath;
 use salvor_domain::progress::{Amount, Rate};
 use salvor_domain::segment::SegmentState;
-use salvor_domain::timetable::InForce;
 
 use crate::config::CopyConfig;
 use crate::core::Core;
 use crate::database::Tx;
+use crate::restore::estimate;
 use crate::restore::lanes::{Lane, Slots, Waiting, helps};
 use crate::restore::store::segments::{self, Segment};
 use crate::restore::store::{self, Job, figures, moves, resting};
@@ -127,19 +126,5 @@ async fn rate(
     let before =
         before.map(|(files_per_second, bytes_per_second)| Rate { files_per_second, bytes_per_second });
     let Some(config) = configs.iter().find(|config| config.name == copy.name) else { return Ok(None) };
-    let limits = InForce::at(copy.limits, config.limits(), &config.timetable, core.clock.local()).limits;
-    Ok(within(here.or(before), limits))
-}
-
-/// A limit of nothing is known to be slow, whatever was measured.
-fn within(measured: Option<Rate>, limits: Limits) -> Option<Rate> {
-    let bytes = limits.bandwidth.map(|rate| rate.bytes_per_second() as f64);
-    let files = limits.files_per_second.map(|files| files as f64);
-    if bytes == Some(0.0) || files == Some(0.0) {
-        return Some(Rate { files_per_second: 0.0, bytes_per_second: 0.0 });
-    }
-    measured.map(|rate| Rate {
-        files_per_second: rate.files_per_second.min(files.unwrap_or(f64::INFINITY)),
-        bytes_per_second: rate.bytes_per_second.min(bytes.unwrap_or(f64::INFINITY)),
-    })
+    Ok(estimate::held_back(core, config, copy, here.or(before)))
 }

@@ -229,6 +229,7 @@ impl Worker {
 
     /// Has the driver do a segment while its lease is kept, and records the end.
     async fn hold(&self, (work, cancel): (Work, CancellationToken)) {
+        let _left_behind = LeftBehind(work.control.clone());
         let driven = {
             let driving = drivers::drive(&work);
             let watching = watch(&work, &cancel);
@@ -261,6 +262,16 @@ impl Worker {
         }
         self.core.nudge.notify_one();
         self.ended.notify_one();
+    }
+}
+
+/// Threads of a driver that nobody waits for any more, in whatever way it ended. Those that keep within a limit of nothing would
+/// stay for ever.
+struct LeftBehind(Control);
+
+impl Drop for LeftBehind {
+    fn drop(&mut self) {
+        self.0.cancel();
     }
 }
 

@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use super::RestoreOutcome;
 
-/// A group is closed when it has so many files or bytes, or is so old, or nothing follows it.
-pub(super) const GROUP_FILES: usize = if cfg!(test) { 100 } else { 1_000 };
-pub(super) const GROUP_BYTES: u64 = 32 << 20;
+/// A group is closed when it has so many files or bytes, or is so old, or nothing follows it. On a quick disk these make one
+/// barrier of what would be four: each holds up all who write.
+pub(super) const GROUP_FILES: usize = if cfg!(test) { 100 } else { 4_000 };
+pub(super) const GROUP_BYTES: u64 = 128 << 20;
 pub(super) const GROUP_AGE: Duration = Duration::from_millis(500);
 /// No more than this is linked and not yet durable.
-const MOST_FILES: usize = 4 * GROUP_FILES;
-const MOST_BYTES: u64 = 8 * GROUP_BYTES;
+const MOST_FILES: usize = 2 * GROUP_FILES;
+const MOST_BYTES: u64 = 2 * GROUP_BYTES;
 /// How long anybody here sleeps at most before looking around.
 const LOOK: Duration = Duration::from_millis(100);
 

@@ -38,9 +38,9 @@ impl Filling {
         Self { total, most, first_rank, source_bit, open, open_bytes, full, number }
     }
 
-    /// Longer segments, of so many files whatever their bytes.
-    pub fn with_files(self, files: u64) -> Self {
-        Self { most: Amount { files, bytes: u64::MAX }, ..self }
+    /// Longer segments, each full with as much.
+    pub fn with_most(self, most: Amount) -> Self {
+        Self { most, ..self }
     }
 
     pub fn add(&mut self, item: Item) {

@@ -7,7 +7,8 @@
 use salvor_domain::finding::{FindingCounts, FindingKind};
 use salvor_domain::job::{ByteCounts, FileCounts, JobRequest, Plan};
 use salvor_domain::path::FilePath;
-use salvor_domain::progress::{Amount, EtaRange};
+use salvor_domain::progress::{Amount, EtaRange, Rate};
+use salvor_domain::segment;
 use salvor_domain::units;
 use salvor_domain::volume::FileState;
 use salvor_engine::{Entry, SourceHandle};
@@ -98,8 +99,16 @@ struct Part {
 
 impl Part {
     fn new(work: &Work, copy: usize, source: Option<SourceHandle>) -> Self {
-        let bit = work.place.copies[copy].row.bit;
-        let filling = |age| Filling::new(Rank::of(age, 0), Some(bit));
+        let Copy { row, config } = &work.place.copies[copy];
+        // Until it was measured, a folder passes for quick, and what is reached over a network does not.
+        let unmeasured = if config.place.folder().is_some() { f64::INFINITY } else { 0.0 };
+        let measured = Rate {
+            files_per_second: row.files_per_second.unwrap_or(unmeasured),
+            bytes_per_second: row.bytes_per_second.unwrap_or(unmeasured),
+        };
+        let rate = estimate::held_back(&work.core, config, row, Some(measured)).unwrap_or(measured);
+        let most = segment::of_copy(rate);
+        let filling = |age| Filling::new(Rank::of(age, 0), Some(row.bit)).with_most(most);
         Self { copy, source, ages: Age::ALL.map(filling), few: Few::default() }
     }
 

@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::{Path, PathBuf};
 
-use futures_util::FutureExt;
 use salvor::core::Core;
 use salvor::error::Error;
 use salvor::restore::{Worker, service};
@@ -76,14 +74,12 @@ pub async fn run_new(app: &TestApp, new: NewJob) -> JobReport {
 /// A worker as `salvor serve` has it, while `story` runs.
 pub async fn with_worker<T>(core: &Core, story: impl Future<Output = T>) -> T {
     let cancel = CancellationToken::new();
-    let working = Worker::run(core.clone(), cancel.clone());
-    // Whatever becomes of the story, the worker ends: its threads would outlive it, held by a limit of nothing.
     let story = async {
-        let told = AssertUnwindSafe(story).catch_unwind().await;
+        let told = story.await;
         cancel.cancel();
         told
     };
-    tokio::join!(working, story).1.unwrap_or_else(|panic| resume_unwind(panic))
+    tokio::join!(Worker::run(core.clone(), cancel.clone()), story).1
 }
 
 /// Waits for a fact about a job.

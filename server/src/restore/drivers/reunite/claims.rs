@@ -11,7 +11,7 @@ use crate::restore::store::orphans::{self, OrphanFor};
 use crate::restore::store::segments::Item;
 
 /// A rename costs microseconds: segments are long, so that the database is not what takes the time.
-const SEGMENT_FILES: u64 = 8_000;
+const SEGMENT: Amount = Amount { files: 8_000, bytes: u64::MAX };
 
 pub struct Claims {
     filling: Filling,
@@ -21,7 +21,7 @@ pub struct Claims {
 impl Default for Claims {
     fn default() -> Self {
         // Among the first: what is on the volume itself is nearest, and no copy's lane has to wait for it.
-        let filling = Filling::new(Rank::of(Age::Week, 0), None).with_files(SEGMENT_FILES);
+        let filling = Filling::new(Rank::of(Age::Week, 0), None).with_most(SEGMENT);
         Self { filling, orphans: Vec::new() }
     }
 }
