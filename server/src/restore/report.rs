@@ -111,6 +111,9 @@ pub fn sentence(report: &JobReport) -> String {
         };
         return format!("planned in {}; nothing was moved{failed}", took(report.seconds));
     }
+    if let Some(why) = why_nothing(report) {
+        return why;
+    }
     let verb = match report.kind {
         JobKind::Check => "checked",
         JobKind::Protect if report.request.adopts() => "adopted",
@@ -144,6 +147,29 @@ pub fn sentence(report: &JobReport) -> String {
         });
     }
     text
+}
+
+/// Of a job for the whole volume that had nothing to do: no file at all is not good news.
+fn why_nothing(report: &JobReport) -> Option<String> {
+    let is_whole = match &report.request {
+        JobRequest::Check { paths, .. } => paths.is_empty(),
+        JobRequest::Restore { paths, files, .. } => paths.is_empty() && files.is_empty(),
+        _ => false,
+    };
+    if !is_whole || report.state != "finished" || report.files.total > 0 {
+        return None;
+    }
+    let plan = report.plan.as_ref();
+    let there = plan.map_or(0, |plan| plan.in_place + plan.newer);
+    if there > 0 {
+        let files = units::counted(there, "file is", "files are");
+        return Some(format!("nothing was missing: {files} in place"));
+    }
+    let extra = match report.findings.extra {
+        0 => String::new(),
+        extra => format!(", and {} not in it", units::counted(extra, "file is", "files are")),
+    };
+    Some(format!("there was nothing to do: the catalogue holds no file yet{extra}; protect the volume first"))
 }
 
 /// What a reunite did not recognise, and where it lies.

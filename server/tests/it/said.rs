@@ -33,6 +33,19 @@ fn limits(json: &str) -> JobLimits {
 }
 
 on_both_engines! {
+    async fn a_job_that_had_nothing_to_do_says_why(app: &TestApp) {
+        app.write("files/new.jpg", b"not in the catalogue");
+        let (text, code) = says(app, &["check", "uploads", "--full"]).await;
+        let nothing = "there was nothing to do: the catalogue holds no file yet";
+        let needed = format!("uploads: {nothing}, and 1 file is not in it; protect the volume first.");
+        assert_eq!((text.lines().next().unwrap(), code), (needed.as_str(), 1));
+        let (text, code) = says(app, &["restore", "uploads"]).await;
+        assert_eq!((text.trim(), code), (format!("uploads: {nothing}; protect the volume first.").as_str(), 0));
+        run(app, protect()).await;
+        let (text, code) = says(app, &["restore", "uploads"]).await;
+        assert_eq!((text.trim(), code), ("uploads: nothing was missing: 1 file is in place.", 0));
+    }
+
     async fn a_copy_that_its_limit_holds_is_named_and_the_end_is_not_known(app: &TestApp) {
         fill(app);
         run(app, protect()).await;

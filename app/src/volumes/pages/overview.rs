@@ -1,7 +1,7 @@
 //! The overview: where everything stands, worst first, and what to do first.
 
 use leptos::prelude::*;
-use salvor_domain::job::JobReport;
+use salvor_domain::job::{JobReport, JobRequest};
 use salvor_domain::readiness::Verdict;
 use salvor_domain::units;
 use salvor_domain::volume::Mode;
@@ -78,6 +78,8 @@ fn standing(now: &Overview) -> (Tone, String) {
     let unreachable = now.volumes.iter().filter(|volume| !volume.reach.is_reached()).count();
     let stopped = now.volumes.iter().filter(|volume| volume.mode.mode() != Mode::Normal).count();
     let unchecked = now.volumes.iter().filter(|volume| volume.checked_at.is_none()).count();
+    // What a plan has found lost is no finding yet.
+    let awaited: u64 = now.active.iter().map(to_bring_back).sum();
     let many = |count: usize, one: &str, more: &str| {
         units::counted(u64::try_from(count).unwrap_or(u64::MAX), one, more)
     };
@@ -85,6 +87,8 @@ fn standing(now: &Overview) -> (Tone, String) {
         (Tone::Bad, format!("{} out of reach", many(unreachable, "volume is", "volumes are")))
     } else if lost > 0 {
         (Tone::Bad, format!("{} lost or damaged", units::counted(lost, "file is", "files are")))
+    } else if awaited > 0 {
+        (Tone::Bad, format!("{} to be brought back", units::counted(awaited, "file is", "files are")))
     } else if stopped > 0 {
         (Tone::Warn, format!("{} not normal", many(stopped, "volume is", "volumes are")))
     } else if unchecked > 0 || now.volumes.is_empty() {
@@ -92,6 +96,17 @@ fn standing(now: &Overview) -> (Tone, String) {
     } else {
         (Tone::Ok, "No losses known".to_owned())
     }
+}
+
+/// Files that the volume misses until the job has done its work.
+fn to_bring_back(job: &JobReport) -> u64 {
+    let to_volume = match &job.request {
+        JobRequest::Restore { to_folder, .. } => to_folder.is_none(),
+        JobRequest::Reunite { .. } => true,
+        _ => false,
+    };
+    let left = job.files.total.saturating_sub(job.files.done + job.files.skipped);
+    if to_volume && !job.dry_run { left } else { 0 }
 }
 
 fn volumes(volumes: &[VolumeView], readiness: &[ReadinessView]) -> AnyView {
@@ -275,6 +290,8 @@ mod tests {
         let mut now = sample();
         assert_eq!(standing(&now), (Tone::Bad, "15 files are lost or damaged".into()));
         now.volumes[0].findings = Default::default();
+        assert_eq!(standing(&now), (Tone::Bad, "18 files are to be brought back".into()));
+        now.active.clear();
         assert_eq!(standing(&now).0, Tone::Warn, "read-only");
         now.volumes[0].reach = Reach::NotKnownYet("it has not answered for 2 s".into());
         assert_eq!(standing(&now), (Tone::Bad, "1 volume is out of reach".into()));

@@ -359,6 +359,7 @@ fn by_size(missing: &HashMap<u64, (FilePath, u64)>, size: u64) -> String {
     match missing.get(&size) {
         None => String::new(),
         Some((first, 1)) => format!("it may be {first}, which is missing and has the same size"),
+        Some((first, 2)) => format!("it may be {first} or another missing file of this size"),
         Some((first, count)) => format!("it may be {first} or one of {} others of this size", count - 1),
     }
 }
