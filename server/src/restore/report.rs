@@ -160,6 +160,10 @@ fn why_nothing(report: &JobReport) -> Option<String> {
         return None;
     }
     let plan = report.plan.as_ref();
+    // A catalogue of nothing but deleted files is not an empty one.
+    if plan.is_some_and(|plan| plan.tombstoned > 0) {
+        return None;
+    }
     let there = plan.map_or(0, |plan| plan.in_place + plan.newer);
     if there > 0 {
         let files = units::counted(there, "file is", "files are");
