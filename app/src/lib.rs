@@ -6,6 +6,7 @@
 
 pub mod accounts;
 pub mod document;
+pub mod health;
 pub mod incidents;
 pub mod ports;
 pub mod problem;

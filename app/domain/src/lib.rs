@@ -13,6 +13,7 @@ pub mod digest;
 pub mod event;
 pub mod finding;
 pub mod gentle;
+pub mod health;
 pub mod identity;
 pub mod ids;
 pub mod incident;

@@ -15,6 +15,7 @@ pub mod lookup;
 mod port;
 pub mod rates_store;
 pub mod reach;
+pub mod safety;
 pub mod service;
 pub mod store;
 #[cfg(test)]

@@ -1,0 +1,3 @@
+//! Storage health: hosts, what is on them, signals and their history.
+
+pub mod port;
