@@ -3,3 +3,11 @@
 //! One module a source; each has a pure function from text to readings, which the fixtures test, and knows nothing of how
 //! the text was come by. What takes readings here (`machine`) only reads; the canary alone writes, one small file. A text that cannot be
 //! understood is `unknown` with the reason, never `ok`, and never keeps the other subjects of the same text from being read.
+
+pub mod btrfs;
+pub mod diskstats;
+pub mod ext4;
+pub mod kernel_log;
+pub mod mountinfo;
+pub mod space;
+pub mod xfs;
