@@ -6,6 +6,7 @@
 //! Secrets never stand in the file: it names variables or files that hold them.
 
 mod copy;
+mod disk_check;
 mod raw;
 mod readiness;
 
@@ -23,6 +24,8 @@ use salvor_domain::volume::Placement;
 use serde::Deserialize;
 
 use crate::network::Network;
+
+pub use disk_check::DiskCheckConfig;
 
 /// More copies than the catalogue has bits for.
 pub const MAX_COPIES: usize = 62;
@@ -80,6 +83,7 @@ pub struct VolumeConfig {
     /// In order of preference.
     pub copies: Vec<CopyConfig>,
     pub readiness: Objectives,
+    pub disk_check: Option<DiskCheckConfig>,
 }
 
 #[derive(Debug, Clone)]

@@ -25,6 +25,8 @@ words! {
         CopyRefused = "copy.refused",
         ModeChanged = "volume.mode_changed",
         FileMarkedDeleted = "volume.file_marked_deleted",
+        /// The tool of its file system came to its end on a volume.
+        DiskChecked = "volume.disk_checked",
         /// A person said that a volume or a copy has a new, empty disk.
         DiskReplaced = "volume.disk_replaced",
         ComponentAdded = "component.added",

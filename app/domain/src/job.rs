@@ -1,4 +1,4 @@
-//! Jobs: check, protect, restore, reunite, drill. What is asked for, how a job lives, and what it reports.
+//! Jobs: check, protect, restore, reunite, drill, disk check. What is asked for, how a job lives, and what it reports.
 //!
 //! ```text
 //!               plan ready             approve
@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
+use crate::disk_check::{DiskCheckReport, DiskVerdict};
 use crate::finding::FindingCounts;
 use crate::limits::JobLimits;
 use crate::path::{FilePath, Glob};
@@ -29,6 +30,7 @@ words! {
         Restore = "restore",
         Reunite = "reunite",
         Drill = "drill",
+        DiskCheck = "disk_check",
     }
 }
 
@@ -84,6 +86,8 @@ pub enum JobRequest {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         seed: Option<u32>,
     },
+    /// The file system's own tool, as the configuration names it, on the volume's device.
+    DiskCheck {},
 }
 
 impl JobRequest {
@@ -94,6 +98,7 @@ impl JobRequest {
             Self::Restore { .. } => JobKind::Restore,
             Self::Reunite { .. } => JobKind::Reunite,
             Self::Drill { .. } => JobKind::Drill,
+            Self::DiskCheck {} => JobKind::DiskCheck,
         }
     }
 
@@ -415,6 +420,9 @@ pub struct JobReport {
     /// The volume's mode just now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume_mode: Option<Mode>,
+    /// Of a disk check alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_check: Option<DiskCheckReport>,
 }
 
 /// What a report calls the volume's own nameless files among its sources.
@@ -452,6 +460,9 @@ impl JobReport {
             JobKind::Reunite => self.findings.orphan == 0,
             // A drill that verified nothing says nothing.
             JobKind::Drill => self.files.done > 0,
+            JobKind::DiskCheck => {
+                self.disk_check.as_ref().and_then(|check| check.verdict).is_some_and(DiskVerdict::is_well)
+            }
         }
     }
 }

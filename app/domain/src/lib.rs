@@ -10,6 +10,7 @@
 pub mod account;
 pub mod cost;
 pub mod digest;
+pub mod disk_check;
 pub mod event;
 pub mod finding;
 pub mod gentle;

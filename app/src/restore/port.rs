@@ -157,6 +157,7 @@ impl JobView {
                 ticket: None,
                 limits: JobLimits::default(),
                 volume_mode: Some(salvor_domain::volume::Mode::Normal),
+                disk_check: None,
             },
             log: vec![],
             samples: vec![

@@ -21,6 +21,7 @@ pub fn title(report: &JobReport) -> String {
         JobRequest::Restore { .. } => format!("Restore of {volume}{dry}"),
         JobRequest::Reunite { .. } => format!("Reunite of {volume}{dry}"),
         JobRequest::Drill { .. } => format!("Drill of {volume}{dry}"),
+        JobRequest::DiskCheck {} => format!("Disk check of {volume}{dry}"),
     }
 }
 
@@ -29,6 +30,11 @@ pub fn scope(report: &JobReport) -> Option<String> {
     let globs = |paths: &[Glob]| paths.iter().map(Glob::as_str).collect::<Vec<_>>().join(", ");
     let mut parts = Vec::new();
     match &report.request {
+        JobRequest::DiskCheck {} => {
+            parts.extend(
+                report.disk_check.as_ref().map(|check| format!("{} on {}", check.tool.name(), check.device)),
+            );
+        }
         JobRequest::Check { paths, .. } => {
             if !paths.is_empty() {
                 parts.push(format!("only {}", globs(paths)));
@@ -181,6 +187,7 @@ pub fn outcome(report: &JobReport) -> Option<String> {
                 format!("{done} back in place in {took}.{}{}", left(report), nameless(report))
             }
             JobKind::Drill => format!("{done} restored to scratch and verified in {took}.{}", left(report)),
+            JobKind::DiskCheck => format!("It ended after {took}: {}.", disk_verdict(report)),
         }),
         _ => None,
     }
@@ -242,6 +249,12 @@ fn checked(report: &JobReport, took: &str) -> String {
         }
         (lost, _) => format!("{looked} {} lost or damaged.", units::counted(lost, "file is", "files are")),
     }
+}
+
+/// What a disk check found.
+pub fn disk_verdict(report: &JobReport) -> &str {
+    let check = report.disk_check.as_ref();
+    check.and_then(|check| check.summary.as_deref()).unwrap_or("it did not say what it found")
 }
 
 /// What an adopted copy has and the volume has not.

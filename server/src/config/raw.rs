@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{
     ConfigError, CopyConfig, GatewayConfig, LOOPBACK, MAX_COPIES, MailConfig, ServerConfig, TicketRestore,
-    TicketsConfig, Variables, VolumeConfig, copy, readiness,
+    TicketsConfig, Variables, VolumeConfig, copy, disk_check, readiness,
 };
 use crate::network::Network;
 
@@ -66,6 +66,7 @@ struct Volume {
     copies: Vec<toml::Table>,
     #[serde(default)]
     readiness: readiness::Raw,
+    disk_check: Option<disk_check::Raw>,
 }
 
 pub(super) fn wrong(key: impl Into<String>, message: impl std::fmt::Display) -> ConfigError {
@@ -178,6 +179,7 @@ impl Volume {
             copies.push(copy);
         }
         let readiness = self.readiness.parse(&self.name)?;
-        Ok(VolumeConfig { name: self.name, path, url_patterns, copies, readiness })
+        let disk_check = self.disk_check.map(|raw| raw.parse(&self.name)).transpose()?;
+        Ok(VolumeConfig { name: self.name, path, url_patterns, copies, readiness, disk_check })
     }
 }

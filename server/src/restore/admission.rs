@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use futures_util::future::{join_all, try_join_all};
 use salvor_app::restore::port::NewJob;
+use salvor_domain::disk_check::DiskTool;
+use salvor_domain::ids::JobId;
 use salvor_domain::job::{JobKind, JobRequest};
 use salvor_domain::path::Glob;
 use salvor_domain::sample::MOST_FILES;
@@ -44,12 +46,14 @@ async fn check_request(config: &VolumeConfig, request: &JobRequest, patience: Du
         JobRequest::Protect { to, adopt: None } => (to, &[]),
         JobRequest::Restore { from, paths, .. } => (from, paths),
         JobRequest::Drill { from, .. } => (from, &[]),
-        JobRequest::Reunite { .. } => (&[], &[]),
+        JobRequest::Reunite { .. } | JobRequest::DiskCheck {} => (&[], &[]),
     };
     for name in copies {
         find_copy(config, name)?;
     }
-    if config.copies.is_empty() && !matches!(request.kind(), JobKind::Check | JobKind::Reunite) {
+    if config.copies.is_empty()
+        && !matches!(request.kind(), JobKind::Check | JobKind::Reunite | JobKind::DiskCheck)
+    {
         return Err(Error::invalid(format!(
             "The volume \"{}\" has no copies; add a [[volume.copy]] to the configuration.",
             config.name
@@ -61,6 +65,7 @@ async fn check_request(config: &VolumeConfig, request: &JobRequest, patience: Du
     globs.iter().try_for_each(check_glob)?;
     match request {
         JobRequest::Reunite { from } => check_lost_folders(config, from, patience).await,
+        JobRequest::DiskCheck {} => disk_tool(config).map(drop),
         JobRequest::Restore { to_folder: Some(folder), .. } => {
             check_target(config, Path::new(folder), patience).await
         }
@@ -175,16 +180,18 @@ async fn check_target(config: &VolumeConfig, folder: &Path, patience: Duration) 
 
 /// The folder and the copies that a job cannot do without.
 async fn check_places(core: &Core, config: &VolumeConfig, request: &JobRequest) -> Result<()> {
-    // A drill reads copies and writes to scratch: it works without the volume.
-    let elsewhere =
-        matches!(request, JobRequest::Restore { to_folder: Some(_), .. } | JobRequest::Drill { .. });
+    // A drill reads copies and writes to scratch, and a disk check wants the volume unmounted: they work without it.
+    let elsewhere = matches!(
+        request,
+        JobRequest::Restore { to_folder: Some(_), .. } | JobRequest::Drill { .. } | JobRequest::DiskCheck {}
+    );
     if !elsewhere {
         reach::sight(&config.path, MarkKind::Volume, core.patience.page).await.map_err(|away| {
             Error::conflict(format!("The volume \"{}\" is out of reach: {away}.", config.name))
         })?;
     }
     let needed: &(dyn Fn(&CopyConfig) -> bool + Sync) = match request {
-        JobRequest::Check { .. } | JobRequest::Reunite { .. } => return Ok(()),
+        JobRequest::Check { .. } | JobRequest::Reunite { .. } | JobRequest::DiskCheck {} => return Ok(()),
         JobRequest::Protect { adopt: Some(adopted), .. } => &|copy| *adopted == copy.name,
         JobRequest::Protect { to, adopt: None } if to.is_empty() => &|copy| copy.place.takes_files(),
         JobRequest::Protect { to, adopt: None } => &|copy| to.contains(&copy.name),
@@ -236,11 +243,21 @@ async fn check_places(core: &Core, config: &VolumeConfig, request: &JobRequest) 
     Ok(())
 }
 
-pub(super) async fn check_mode(tx: &mut Tx, volume: &VolumeRow, request: &JobRequest) -> Result<()> {
+pub(super) async fn check_mode(tx: &mut Tx, core: &Core, volume: &VolumeRow, new: &NewJob) -> Result<()> {
+    let request = &new.request;
+    if new.dry_run && request.kind() == JobKind::DiskCheck {
+        return Ok(());
+    }
+    if request.kind() == JobKind::DiskCheck {
+        let tool = core.config.volume(&volume.name).map(disk_tool).transpose()?;
+        return check_disk_is_free(tx, volume, tool, None).await;
+    }
     let Some(message) = forbidden_by_mode(&volume.name, &volume.mode, request) else {
         return match request.kind() {
             JobKind::Protect => check_alone(tx, volume, request).await,
-            JobKind::Check | JobKind::Restore | JobKind::Reunite | JobKind::Drill => Ok(()),
+            JobKind::Check | JobKind::Restore | JobKind::Reunite | JobKind::Drill | JobKind::DiskCheck => {
+                Ok(())
+            }
         };
     };
     Err(Error::conflict(message))
@@ -251,7 +268,12 @@ fn forbidden_by_mode(name: &str, mode: &ModeState, request: &JobRequest) -> Opti
     let reason = mode.reason();
     match (request, mode.mode()) {
         (_, Mode::Normal)
-        | (JobRequest::Restore { to_folder: Some(_), .. } | JobRequest::Drill { .. }, _) => None,
+        | (
+            JobRequest::Restore { to_folder: Some(_), .. }
+            | JobRequest::Drill { .. }
+            | JobRequest::DiskCheck {},
+            _,
+        ) => None,
         // It reads the copy, and writes to no disk.
         (JobRequest::Protect { adopt: Some(_), .. }, Mode::ReadOnly) => None,
         (JobRequest::Protect { adopt: None, .. }, mode) => Some(format!(
@@ -290,9 +312,60 @@ pub(super) async fn check_alone(tx: &mut Tx, volume: &VolumeRow, request: &JobRe
     }
 }
 
+fn disk_tool(config: &VolumeConfig) -> Result<DiskTool> {
+    let name = &config.name;
+    config.disk_check.as_ref().map(|check| check.tool).ok_or_else(|| {
+        Error::invalid(format!(
+            "It is not configured how the disk of the volume \"{name}\" is checked; add [volume.disk_check] with tool and device to \
+             the configuration."
+        ))
+    })
+}
+
+/// A repair has the file system to itself: nobody is served from it, and no other job is at it. `own` is the job that asks, where
+/// there is one already.
+async fn check_disk_is_free(
+    tx: &mut Tx,
+    volume: &VolumeRow,
+    tool: Option<DiskTool>,
+    own: Option<JobId>,
+) -> Result<()> {
+    let name = &volume.name;
+    let alone = tool.filter(|tool| !tool.is_scrub());
+    if let Some(tool) = alone.filter(|_| volume.mode.mode() == Mode::Normal) {
+        return Err(Error::conflict(format!(
+            "The volume \"{name}\" is in service (normal), and {} needs its disk alone. Take it out of service first: \
+             salvor mode {name} read-only --reason …, then salvor mode {name} failover --reason …; unmount it, and start the disk check.",
+            tool.name()
+        )));
+    }
+    for job in store::active(tx, volume.id).await? {
+        let is_in_the_way = match job.kind() {
+            _ if Some(job.id) == own => false,
+            JobKind::DiskCheck => true,
+            // It does not touch the volume.
+            JobKind::Drill => false,
+            _ => alone.is_some() && job.state.is_active(),
+        };
+        if is_in_the_way {
+            return Err(Error::conflict(format!(
+                "The {} {} of the volume \"{name}\" is {}: wait for its end, or cancel it, before its disk is checked.",
+                job.kind(),
+                job.id,
+                job.state.word()
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Before a job goes on: the mode may have changed meanwhile.
-pub(super) async fn check_goes_on(tx: &mut Tx, job: &Job) -> Result<()> {
+pub(super) async fn check_goes_on(tx: &mut Tx, core: &Core, job: &Job) -> Result<()> {
     let Some(volume) = volumes::volume_by_id(tx, job.volume_id).await? else { return Ok(()) };
+    if job.kind() == JobKind::DiskCheck {
+        let tool = core.config.volume(&volume.name).map(disk_tool).transpose()?;
+        return check_disk_is_free(tx, &volume, tool, Some(job.id)).await;
+    }
     match forbidden_by_mode(&volume.name, &volume.mode, &job.request) {
         Some(message) => Err(Error::conflict(message)),
         None => Ok(()),

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use crate::core::Core;
 use crate::error::Result;
-use crate::restore::store::{orphans, prune};
+use crate::restore::store::{disk_checks, orphans, prune};
 
 /// How long items that are done are kept, of jobs of few files.
 const ITEMS_KEPT: TimeDelta = TimeDelta::days(30);
@@ -25,6 +25,7 @@ pub async fn forget(core: &Core) -> Result<()> {
     }
     let mut tx = core.db.begin().await?;
     orphans::forget_old(&mut tx, before).await?;
+    disk_checks::forget_old(&mut tx, before).await?;
     tx.commit().await?;
     Ok(())
 }

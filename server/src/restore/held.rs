@@ -14,7 +14,7 @@ use crate::volumes::store::{self as volumes, CopyRow};
 pub async fn by_limits(core: &Core, tx: &mut Tx, job: &Job) -> sqlx::Result<Option<String>> {
     let draws = match (&job.state, &job.request) {
         // Names and sizes are looked at within no limit.
-        (_, JobRequest::Check { full: false, .. }) => false,
+        (_, JobRequest::Check { full: false, .. } | JobRequest::DiskCheck {}) => false,
         (JobState::Running { .. }, _) => true,
         // Their plans read what lies nameless.
         (JobState::Planning { .. }, JobRequest::Restore { .. } | JobRequest::Reunite { .. }) => true,
@@ -44,7 +44,9 @@ pub async fn by_limits(core: &Core, tx: &mut Tx, job: &Job) -> sqlx::Result<Opti
             }
             JobRequest::Protect { adopt: Some(copy), .. } => paused.retain(|row| row.name == *copy),
             JobRequest::Protect { to, .. } => paused.retain(|row| to.is_empty() || to.contains(&row.name)),
-            JobRequest::Check { .. } | JobRequest::Reunite { .. } => paused.clear(),
+            JobRequest::Check { .. } | JobRequest::Reunite { .. } | JobRequest::DiskCheck {} => {
+                paused.clear()
+            }
         }
     }
     let names: Vec<String> = paused.into_iter().map(|row| row.name).collect();

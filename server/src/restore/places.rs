@@ -53,7 +53,8 @@ pub async fn silence(work: &Work) -> String {
 fn worked_in(work: &Work) -> Vec<&Path> {
     let volume = work.place.config.path.as_path();
     match &work.job.request {
-        JobRequest::Drill { .. } => Vec::new(),
+        // The volume of a disk check is not mounted.
+        JobRequest::Drill { .. } | JobRequest::DiskCheck {} => Vec::new(),
         JobRequest::Restore { to_folder: Some(folder), .. } => vec![Path::new(folder)],
         JobRequest::Restore { .. } | JobRequest::Check { .. } | JobRequest::Reunite { .. } => vec![volume],
         JobRequest::Protect { to, adopt } => {

@@ -12,6 +12,7 @@ use salvor_domain::units;
 
 use crate::core::Core;
 use crate::database::Tx;
+use crate::restore::drivers::disk_check;
 use crate::restore::held;
 use crate::restore::store::moving::Moving;
 use crate::restore::store::{Job, figures, moving};
@@ -45,11 +46,16 @@ async fn reported(
     job.bytes.done = (job.bytes.done + moving.bytes).min(job.bytes.total.max(job.bytes.done));
     let volume = volumes::volume_by_id(tx, job.volume_id).await?;
     let volume_mode = volume.as_ref().map(|volume| volume.mode.mode());
+    let disk_check = match job.kind() {
+        JobKind::DiskCheck => disk_check::shown(tx, job.id, now).await?,
+        _ => None,
+    };
     let samples = if job.state.is_active() { figures::samples(tx, job.id).await? } else { Vec::new() };
     let sources = figures::sources(tx, job.id).await?;
     let mut eta = None;
     // What a limit holds ends when somebody says so.
-    if matches!(job.state, JobState::Running { .. }) && held.is_none() {
+    let moves_files = job.kind() != JobKind::DiskCheck;
+    if matches!(job.state, JobState::Running { .. }) && held.is_none() && moves_files {
         let lanes = figures::source_samples(tx, job.id).await?;
         let copies = volumes::copies(tx, job.volume_id).await?;
         let mut given: BTreeMap<_, _> =
@@ -99,11 +105,16 @@ async fn reported(
         ticket: job.ticket,
         limits: job.limits,
         volume_mode,
+        disk_check,
     })
 }
 
 /// `restored 96 of 96 files (2.9 MB) in 3 s`
 pub fn sentence(report: &JobReport) -> String {
+    if report.dry_run && report.kind == JobKind::DiskCheck {
+        let command = report.disk_check.as_ref().map_or("", |check| check.command.as_str());
+        return format!("would run: {command}; nothing was run");
+    }
     if report.dry_run {
         let failed = match report.files.failed {
             0 => String::new(),
@@ -121,6 +132,7 @@ pub fn sentence(report: &JobReport) -> String {
         JobKind::Restore => "restored",
         JobKind::Reunite => "reunited",
         JobKind::Drill => "restored to scratch",
+        JobKind::DiskCheck => return disk_checked(report),
     };
     let files = &report.files;
     let mut text =
@@ -147,6 +159,18 @@ pub fn sentence(report: &JobReport) -> String {
         });
     }
     text
+}
+
+/// `e2fsck found nothing wrong, after 3 min`
+fn disk_checked(report: &JobReport) -> String {
+    let (check, took) = (report.disk_check.as_ref(), took(report.seconds));
+    match check.and_then(|check| check.summary.as_ref()) {
+        Some(summary) => format!("{summary}, after {took}"),
+        None => {
+            let name = check.map_or("the disk check", |check| check.tool.name());
+            format!("{name} has come to no end in {took}")
+        }
+    }
 }
 
 /// Of a job for the whole volume that had nothing to do: no file at all is not good news.

@@ -42,7 +42,7 @@ pub async fn start(core: &Core, actor: &Actor, new: NewJob, ticket: Option<i64>)
     let mut tx = core.db.begin().await?;
     let volume =
         volumes::volume_to_change(&mut tx, &new.volume).await?.ok_or_else(|| unknown(core, &new.volume))?;
-    check_mode(&mut tx, &volume, &new.request).await?;
+    check_mode(&mut tx, core, &volume, &new).await?;
     take_word(&mut tx, now, actor, &volume, &new).await?;
     let request = with_seed(new.request);
     let job = Job {
@@ -106,7 +106,7 @@ pub async fn control(core: &Core, actor: &Actor, id: JobId, control: JobControl)
     let (job, kind, what) = match control {
         JobControl::Approve => {
             let state = job.state.clone().approve(now)?;
-            check_goes_on(&mut tx, &job).await?;
+            check_goes_on(&mut tx, core, &job).await?;
             (Job { approved: true, ..job }.moved(state, now), EventKind::JobApproved, "approved the plan")
         }
         JobControl::Pause => {
@@ -116,7 +116,7 @@ pub async fn control(core: &Core, actor: &Actor, id: JobId, control: JobControl)
         }
         JobControl::Resume => {
             let state = job.state.clone().resume(now)?;
-            check_goes_on(&mut tx, &job).await?;
+            check_goes_on(&mut tx, core, &job).await?;
             // Whoever asks for a try now wants to read how it went.
             (Job { stuck: None, ..job.moved(state, now) }, EventKind::JobResumed, "resumed it")
         }
@@ -128,7 +128,9 @@ pub async fn control(core: &Core, actor: &Actor, id: JobId, control: JobControl)
             }
             (job.moved(state, now), EventKind::JobCancelled, "cancelled it")
         }
-        JobControl::Retry => (retried(&mut tx, job, now).await?, EventKind::JobRetried, "asked to try again"),
+        JobControl::Retry => {
+            (retried(&mut tx, core, job, now).await?, EventKind::JobRetried, "asked to try again")
+        }
     };
     if matches!(control, JobControl::Resume | JobControl::Retry) {
         resting::try_now(&mut tx, id, now).await?;
@@ -279,9 +281,10 @@ pub(super) fn no_such_job(id: JobId) -> Error {
     Error::not_found(format!("There is no job {id}."))
 }
 
-/// What failed or was left waits again. A check, a dry run, and what has no plan start over.
-async fn retried(tx: &mut Tx, job: Job, now: DateTime<Utc>) -> Result<Job> {
-    let has_plan = job.plan.is_some() && job.kind() != JobKind::Check && !job.dry_run && job.approved;
+/// What failed or was left waits again. A check, of files or of the disk, a dry run, and what has no plan start over.
+async fn retried(tx: &mut Tx, core: &Core, job: Job, now: DateTime<Utc>) -> Result<Job> {
+    let starts_over = matches!(job.kind(), JobKind::Check | JobKind::DiskCheck);
+    let has_plan = job.plan.is_some() && !starts_over && !job.dry_run && job.approved;
     let state = job.state.clone().retry(has_plan, now)?;
     let was_finished = matches!(job.state, JobState::Finished { .. });
     if let Some(volume) = volumes::volume_by_id(tx, job.volume_id).await?
@@ -289,7 +292,7 @@ async fn retried(tx: &mut Tx, job: Job, now: DateTime<Utc>) -> Result<Job> {
     {
         check_alone(tx, &volume, &job.request).await?;
     }
-    check_goes_on(tx, &job).await?;
+    check_goes_on(tx, core, &job).await?;
     let mut job = job.moved(state, now);
     if !has_plan {
         segments::reopen_plan(tx, job.id).await?;
@@ -331,6 +334,7 @@ fn in_words(request: &JobRequest, volume: &str) -> String {
         JobRequest::Reunite { from } => format!("reunite {volume} from {}", list(from)),
         JobRequest::Drill { from, .. } if from.is_empty() => format!("a drill of {volume}"),
         JobRequest::Drill { from, .. } => format!("a drill of {volume} from {}", list(from)),
+        JobRequest::DiskCheck {} => format!("a disk check of {volume}"),
     };
     match request {
         JobRequest::Check { paths, .. } | JobRequest::Restore { paths, .. } if !paths.is_empty() => {

@@ -417,6 +417,7 @@ pub async fn finish_if_done(
         JobKind::Restore => drivers::restore::finish(tx, &job, now).await?,
         JobKind::Reunite => drivers::reunite::finish(tx, &job, now).await?,
         JobKind::Drill => drivers::drill::finish(tx, &job, now).await?,
+        JobKind::DiskCheck => drivers::disk_check::finish(tx, &job, now).await?,
     }
     let job = job.moved(finished, now);
     let summary = report::sentence(&report::at_end(tx, job.clone(), now).await?);

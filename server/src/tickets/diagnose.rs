@@ -343,6 +343,7 @@ mod tests {
         let pattern = UrlPattern::parse("https://{site}.example.com/files/{path}").unwrap();
         let volume = |name: &str, url_patterns| VolumeConfig {
             readiness: Default::default(),
+            disk_check: None,
             name: name.into(),
             path: "/nowhere".into(),
             url_patterns,

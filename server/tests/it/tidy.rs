@@ -118,6 +118,8 @@ fn slices_do_not_reach_into_each_others_tables() {
                 "job_samples",
                 "job_source_samples",
                 "drill_parts",
+                "disk_checks",
+                "disk_check_lines",
             ],
         ),
         ("incidents", &["components", "incidents", "incident_components", "incident_updates"]),

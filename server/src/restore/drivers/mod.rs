@@ -9,6 +9,7 @@ pub mod check;
 mod check_orphans;
 pub mod check_plan;
 mod deleted;
+pub mod disk_check;
 pub mod drill;
 pub mod drill_plan;
 mod filling;
@@ -52,6 +53,7 @@ pub async fn drive(work: &Work) -> Result<Outcome, Halt> {
                 JobKind::Restore => restore_plan::plan(work).await?,
                 JobKind::Reunite => reunite::plan(work).await?,
                 JobKind::Drill => drill::plan(work).await?,
+                JobKind::DiskCheck => disk_check::plan(work).await?,
             };
             Ok(Outcome::Planned(Box::new(planned)))
         }
@@ -63,6 +65,7 @@ pub async fn drive(work: &Work) -> Result<Outcome, Halt> {
                 JobKind::Restore => restore::work(work).await?,
                 JobKind::Reunite => reunite::work(work).await?,
                 JobKind::Drill => drill::work(work).await?,
+                JobKind::DiskCheck => disk_check::work(work).await?,
             }
             Ok(Outcome::Worked)
         }

@@ -1,9 +1,10 @@
 //! All SQL on the tables of jobs: `jobs` here, `segments` and `items` in [`segments`], what a report adds up in
-//! [`figures`], what is on its way in [`moving`], what waits for copies in [`resting`], what drills try in [`drills`], what is
-//! forgotten in [`prune`].
+//! [`figures`], what is on its way in [`moving`], what waits for copies in [`resting`], what drills try in [`drills`], disk
+//! checks in [`disk_checks`], what is forgotten in [`prune`].
 //!
 //! Invariant: whoever changes a job reads it with [`lock`] in the same transaction, so that two changes cannot cross.
 
+pub mod disk_checks;
 pub mod drills;
 pub mod figures;
 pub mod moves;
@@ -212,6 +213,13 @@ pub async fn unended(tx: &mut Tx, volume_id: i64, kind: JobKind) -> sqlx::Result
     let sql = "SELECT * FROM jobs WHERE volume_id = $1 AND kind = $2 \
                AND state IN ('planning', 'planned', 'running', 'paused') ORDER BY id";
     fetch_all!(tx, Row, sql, volume_id, kind.as_str())?.into_iter().map(Job::try_from).collect()
+}
+
+/// The jobs on a volume that have not ended, oldest first.
+pub async fn active(tx: &mut Tx, volume_id: i64) -> sqlx::Result<Vec<Job>> {
+    let sql = "SELECT * FROM jobs WHERE volume_id = $1 \
+               AND state IN ('planning', 'planned', 'running', 'paused') ORDER BY id";
+    fetch_all!(tx, Row, sql, volume_id)?.into_iter().map(Job::try_from).collect()
 }
 
 /// Sizes and counts are 64 bits without a sign here, with one in SQL; none comes near 2^63.
