@@ -4,10 +4,22 @@
 //! the text was come by. What takes readings here (`machine`) only reads; the canary alone writes, one small file. A text that cannot be
 //! understood is `unknown` with the reason, never `ok`, and never keeps the other subjects of the same text from being read.
 
+pub mod alertmanager;
 pub mod btrfs;
 pub mod diskstats;
+pub mod e2fsck;
 pub mod ext4;
+pub mod inspect;
 pub mod kernel_log;
+mod md;
+pub mod md_sysfs;
+pub mod mdadm;
+pub mod mdstat;
 pub mod mountinfo;
+pub mod smart;
 pub mod space;
+pub mod tune2fs;
 pub mod xfs;
+pub mod xfs_repair;
+pub mod zfs_kstat;
+pub mod zpool;

@@ -7,6 +7,7 @@
 pub struct Thresholds {
     pub space: Space,
     pub smart: Smart,
+    pub md: Md,
 }
 
 /// Free blocks and inodes, in percent of what there is.
@@ -24,17 +25,60 @@ impl Default for Space {
     }
 }
 
-/// What disks say of themselves.
+/// What disks say of themselves. A disk that calls itself failing is critical whatever stands here.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Smart {
-    /// °C.
+    /// °C, of ATA and SAS disks.
     pub warning_temperature: f64,
     pub critical_temperature: f64,
+    /// °C, of NVMe disks, which are made to run hotter.
+    pub warning_nvme_temperature: f64,
+    pub critical_nvme_temperature: f64,
+    /// Sectors that were replaced, in the disk's life (ATA 5; grown defects of SAS).
+    pub warning_reallocated: u64,
+    /// Sectors that cannot be read now (ATA 197, 198), and reads that failed (187; media errors of NVMe).
+    pub warning_unreadable: u64,
+    /// Errors on the cable, in the disk's life (ATA 199). Growth is a warning whatever the count.
+    pub warning_crc_errors: u64,
+    /// Writes that failed for good, of SAS.
+    pub critical_uncorrected_writes: u64,
+    /// Of the life that an NVMe disk was made for.
+    pub warning_percentage_used: u64,
 }
 
 impl Default for Smart {
+    /// Temperatures: as smartd's example configuration (`-W 4,45,55`) would have its critical limit, and 10 °C above it; for NVMe, the
+    /// usual warning and critical composite temperatures of the makers. Sectors: smartd reports any pending or uncorrectable one
+    /// (`-C 197 -U 198`), and Scrutiny calls failures of attributes 5, 187, 197, 198 critical from the first. CRC errors: Scrutiny's
+    /// observed failure rates of attribute 199 rise above one in five a year in about this range. Wear: the NVMe specification calls
+    /// 100 % the end of the expected life; this leaves time to buy.
     fn default() -> Self {
-        Self { warning_temperature: 55.0, critical_temperature: 65.0 }
+        Self {
+            warning_temperature: 55.0,
+            critical_temperature: 65.0,
+            warning_nvme_temperature: 75.0,
+            critical_nvme_temperature: 85.0,
+            warning_reallocated: 1,
+            warning_unreadable: 1,
+            warning_crc_errors: 100,
+            critical_uncorrected_writes: 1,
+            warning_percentage_used: 90,
+        }
+    }
+}
+
+/// Software RAID.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Md {
+    /// Sectors that a check found different; more than these are a warning, but on mirrors.
+    pub warning_mismatches: u64,
+}
+
+impl Default for Md {
+    /// netdata's `mdstat_mismatch_cnt`.
+    fn default() -> Self {
+        Self { warning_mismatches: 1024 }
     }
 }

@@ -1,0 +1,120 @@
+//! How bad the state of a Linux software RAID is, wherever that was read: `/proc/mdstat`, sysfs or `mdadm --detail`.
+//!
+//! Lost redundancy is critical until it is being rebuilt: a degraded array is critical in netdata (`mdstat_disks`) and in the
+//! node-exporter mixin (`NodeRAIDDegraded`); faulty members of an array at full width are a warning there (`NodeRAIDDiskFailure`).
+//! Writes stop only where the array itself cannot hold data any more.
+
+use salvor_domain::health::Level;
+
+use crate::inspect::Subject;
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Array<'a> {
+    pub name: &'a str,
+    /// `raid1`, `linear`, …; `unknown` where the text does not say.
+    pub level: &'a str,
+    pub running: Running,
+    /// Members that it should have.
+    pub width: u64,
+    /// Of these, members that are not there or do not work.
+    pub down: u64,
+    /// Members that md threw out, though they may have been replaced.
+    pub faulty: u64,
+    pub work: Work,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Running {
+    Yes,
+    ReadOnly,
+    /// Its members are known, and it does not run.
+    No,
+    /// The metadata of other arrays, as firmware RAID has them: it never runs itself.
+    Container,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Work {
+    None,
+    Check,
+    Rebuild(Option<f64>),
+    /// Members are made alike again, after a crash or at first.
+    Resync(Option<f64>),
+    Reshape,
+}
+
+impl Array<'_> {
+    /// Without facts.
+    pub fn judge(&self) -> Subject {
+        let Self { name, level, width, down, faulty, .. } = *self;
+        let say = |level, reason: String| Subject::new(name, level, reason);
+        if self.running == Running::Container {
+            return say(Level::Ok, "it holds only the metadata of other arrays".into());
+        }
+        if self.running == Running::No {
+            let reason = "it is not running: nothing on it can be read or written; look at its members with mdadm --examine";
+            return say(Level::Critical, reason.into()).stopping_writes();
+        }
+        if width == 0 {
+            return Subject::unknown(name, "how many members it should have is not said");
+        }
+        if down > self.spareable() {
+            let reason =
+                format!("{down} of {width} members are down, more than {level} can lose: stop using it");
+            return say(Level::Critical, reason).stopping_writes();
+        }
+        if down > 0 {
+            return match self.work {
+                Work::Rebuild(percent) => say(
+                    Level::Warning,
+                    format!("degraded, {down} of {width} members down; a rebuild is running{}", at(percent)),
+                ),
+                _ => say(
+                    Level::Critical,
+                    format!("degraded, {down} of {width} members down and no rebuild is running: add a disk"),
+                ),
+            };
+        }
+        if faulty > 0 {
+            let reason = format!(
+                "all {width} members work, and {faulty} faulty ones are still listed: remove or replace them"
+            );
+            return say(Level::Warning, reason);
+        }
+        if self.running == Running::ReadOnly {
+            return say(Level::Warning, "it is read-only: nothing can be written to it".into());
+        }
+        match self.work {
+            Work::Resync(percent @ Some(_)) => {
+                say(Level::Warning, format!("all {width} members work; a resync is running{}", at(percent)))
+            }
+            Work::Resync(None) => {
+                say(Level::Warning, format!("all {width} members work; a resync waits and has not run"))
+            }
+            Work::Check => say(Level::Ok, format!("all {width} members work; a check is running")),
+            Work::Reshape => say(Level::Ok, format!("all {width} members work; a reshape is running")),
+            Work::Rebuild(percent) => {
+                say(Level::Ok, format!("all {width} members work; one is being replaced{}", at(percent)))
+            }
+            Work::None if self.spareable() == 0 => {
+                say(Level::Ok, format!("all {width} members work; {level} can lose none"))
+            }
+            Work::None => say(Level::Ok, format!("all {width} members work")),
+        }
+    }
+
+    /// How many members can be lost at most before data is. A RAID 10 may lose half, if they are the right ones.
+    fn spareable(&self) -> u64 {
+        match self.level {
+            "raid1" | "multipath" => self.width.saturating_sub(1),
+            "raid4" | "raid5" => 1,
+            "raid6" => 2,
+            "raid10" => self.width / 2,
+            _ => 0,
+        }
+    }
+}
+
+fn at(percent: Option<f64>) -> String {
+    percent.map_or_else(String::new, |percent| format!(", at {percent} %"))
+}
