@@ -59,7 +59,10 @@ impl Payload {
 
     fn level(&self) -> Level {
         let firing = self.alerts.iter().filter(|alert| self.is_firing(alert));
-        firing.map(Alert::level).max().unwrap_or(Level::Ok)
+        // One that was left out may fire.
+        let left_out =
+            if self.truncated_alerts.is_some_and(|count| count > 0) { Level::Unknown } else { Level::Ok };
+        firing.map(Alert::level).max().unwrap_or(Level::Ok).max(left_out)
     }
 }
 
@@ -147,9 +150,9 @@ pub fn inspect(text: &str) -> Vec<Subject> {
         let each: Vec<String> = alerts.iter().map(|alert| label(alert)).collect();
         if each.is_empty() { "none".to_owned() } else { each.join(", ") }
     };
-    let mut reason = format!("{} alerts fire, {} are resolved", firing.len(), resolved.len());
+    let mut reason = format!("alerts: {} firing, {} resolved", firing.len(), resolved.len());
     if let Some(count) = payload.truncated_alerts.filter(|&count| count > 0) {
-        reason += &format!("; {count} more were left out");
+        reason += &format!("; {count} left out");
     }
     if let Some(alert) = firing.first() {
         reason += &format!(": {}", alert.summary());

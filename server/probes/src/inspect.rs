@@ -4,6 +4,8 @@
 //! shapes of text (`ext4` has sysfs values, `tune2fs -l` and lines of the kernel's log); they are told apart by what they say. A text
 //! that no shape fits is `unknown`, never an error: only a kind that does not exist is.
 
+mod file_systems;
+
 use std::path::Path;
 
 use salvor_domain::health::{Facts, Level, Probe, Reading};
@@ -57,28 +59,24 @@ pub struct UnknownKind(String);
 pub fn inspect(kind: &str, file: &Path, text: &str) -> Result<Inspection, UnknownKind> {
     let subjects = match kind {
         "alertmanager" => alertmanager::inspect(text),
-        "btrfs" => not_read("btrfs"),
+        "btrfs" => file_systems::btrfs(text),
         "e2fsck" => e2fsck::inspect(text),
         "ext4" if tune2fs::is_one(text) => tune2fs::inspect(text),
-        "ext4" => not_read("ext4"),
+        "ext4" => file_systems::ext4(text),
         "md-sysfs" => md_sysfs::inspect(text),
         "mdadm-detail" => mdadm::inspect(text),
         "mdstat" => mdstat::inspect(text),
-        "proc" => not_read("proc"),
+        "proc" => file_systems::proc(text),
         "smartctl" => smart::inspect(text),
-        "statvfs" => not_read("statvfs"),
+        "statvfs" => file_systems::statvfs(text),
         "xfs" if xfs_repair::is_one(text) => xfs_repair::inspect(text),
-        "xfs" => not_read("xfs"),
+        "xfs" => file_systems::kernel_log(text),
         "zfs-kstat" => zfs_kstat::inspect(file, text),
         "zpool-json" => zpool::inspect_json(text),
         "zpool-text" => zpool::inspect_text(text),
         _ => return Err(UnknownKind(kind.to_owned())),
     };
     Ok(Inspection { subjects })
-}
-
-fn not_read(kind: &str) -> Vec<Subject> {
-    vec![Subject::unknown(WHOLE, format!("texts of the kind {kind} are not read yet"))]
 }
 
 impl Inspection {
@@ -101,6 +99,17 @@ impl Subject {
 
     pub fn unknown(name: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::new(name, Level::Unknown, reason)
+    }
+
+    /// What a probe reads of one thing, under the name that the text gives it.
+    pub fn of(name: impl Into<String>, reading: Reading) -> Self {
+        Self {
+            name: name.into(),
+            level: reading.level,
+            reason: reading.reason,
+            facts: reading.facts,
+            stops_writes: reading.stops_writes,
+        }
     }
 
     #[must_use]

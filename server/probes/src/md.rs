@@ -75,32 +75,32 @@ impl Array<'_> {
                 ),
             };
         }
+        let mut subject = say(Level::Ok, format!("all {width} members work"));
+        let mut also = |level: Level, reason: String| {
+            subject.level = subject.level.max(level);
+            subject.reason += &reason;
+        };
         if faulty > 0 {
-            let reason = format!(
-                "all {width} members work, and {faulty} faulty ones are still listed: remove or replace them"
+            also(
+                Level::Warning,
+                format!(", and {faulty} faulty ones are still listed: remove or replace them"),
             );
-            return say(Level::Warning, reason);
         }
         if self.running == Running::ReadOnly {
-            return say(Level::Warning, "it is read-only: nothing can be written to it".into());
+            also(Level::Warning, "; it is read-only: nothing can be written to it".into());
         }
         match self.work {
-            Work::Resync(percent @ Some(_)) => {
-                say(Level::Warning, format!("all {width} members work; a resync is running{}", at(percent)))
-            }
-            Work::Resync(None) => {
-                say(Level::Warning, format!("all {width} members work; a resync waits and has not run"))
-            }
-            Work::Check => say(Level::Ok, format!("all {width} members work; a check is running")),
-            Work::Reshape => say(Level::Ok, format!("all {width} members work; a reshape is running")),
-            Work::Rebuild(percent) => {
-                say(Level::Ok, format!("all {width} members work; one is being replaced{}", at(percent)))
-            }
-            Work::None if self.spareable() == 0 => {
-                say(Level::Ok, format!("all {width} members work; {level} can lose none"))
-            }
-            Work::None => say(Level::Ok, format!("all {width} members work")),
+            Work::Resync(None) => also(Level::Warning, "; a resync waits and has not run".into()),
+            Work::Resync(percent) => also(Level::Warning, format!("; a resync is running{}", at(percent))),
+            Work::Check => also(Level::Ok, "; a check is running".into()),
+            Work::Reshape => also(Level::Ok, "; a reshape is running".into()),
+            Work::Rebuild(percent) => also(Level::Ok, format!("; one is being replaced{}", at(percent))),
+            Work::None => {}
         }
+        if self.spareable() == 0 {
+            also(Level::Ok, format!("; {level} can lose none"));
+        }
+        subject
     }
 
     /// How many members can be lost at most before data is. A RAID 10 may lose half, if they are the right ones.

@@ -33,8 +33,8 @@ pub fn inspect(text: &str) -> Vec<Subject> {
         }
         None if arrays.is_empty() => Subject::new(WHOLE, Level::Ok, "there is no software RAID"),
         None => {
-            let bad = arrays.iter().filter(|array| array.level > Level::Ok).count();
-            Subject::new(WHOLE, worst, format!("{bad} of {} arrays are not well", arrays.len()))
+            let well = arrays.iter().filter(|array| array.level == Level::Ok).count();
+            Subject::new(WHOLE, worst, format!("{well} of {} arrays are well", arrays.len()))
         }
     };
     let parse = problem.map_or_else(|| "ok".into(), |problem| format!("error: {problem}"));

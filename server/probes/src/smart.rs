@@ -73,9 +73,9 @@ impl Found {
         self.0.push((level, what.into()));
     }
 
-    fn at_least(&mut self, value: Option<u64>, limit: u64, level: Level, what: &str) {
+    fn at_least(&mut self, value: Option<u64>, limit: u64, level: Level, [one, many]: [&str; 2]) {
         if let Some(value) = value.filter(|&value| value >= limit) {
-            self.say(level, format!("{value} {what}"));
+            self.say(level, format!("{value} {}", if value == 1 { one } else { many }));
         }
     }
 
@@ -106,15 +106,30 @@ impl Found {
 
     fn ata(&mut self, ata: &Ata, limits: &Smart) {
         use Level::Warning;
-        self.at_least(ata.count(5), limits.warning_reallocated, Warning, "replaced sectors");
-        self.at_least(ata.count(197), limits.warning_unreadable, Warning, "sectors that cannot be read");
-        self.at_least(ata.count(198), limits.warning_unreadable, Warning, "uncorrectable sectors");
-        self.at_least(ata.count(187), limits.warning_unreadable, Warning, "failed reads");
+        self.at_least(
+            ata.count(5),
+            limits.warning_reallocated,
+            Warning,
+            ["replaced sector", "replaced sectors"],
+        );
+        self.at_least(
+            ata.count(197),
+            limits.warning_unreadable,
+            Warning,
+            ["sector that cannot be read", "sectors that cannot be read"],
+        );
+        self.at_least(
+            ata.count(198),
+            limits.warning_unreadable,
+            Warning,
+            ["uncorrectable sector", "uncorrectable sectors"],
+        );
+        self.at_least(ata.count(187), limits.warning_unreadable, Warning, ["failed read", "failed reads"]);
         self.at_least(
             ata.count(199),
             limits.warning_crc_errors,
             Warning,
-            "CRC errors in its life: look at its cable",
+            ["CRC error in its life: look at its cable", "CRC errors in its life: look at its cable"],
         );
     }
 
@@ -131,24 +146,39 @@ impl Found {
                 format!("{spare} % spare blocks are left, less than its limit of {limit} %"),
             );
         }
-        self.at_least(nvme.media_errors, limits.warning_unreadable, Level::Warning, "media errors");
+        self.at_least(
+            nvme.media_errors,
+            limits.warning_unreadable,
+            Level::Warning,
+            ["media error", "media errors"],
+        );
         self.at_least(
             nvme.percentage_used,
             limits.warning_percentage_used,
             Level::Warning,
-            "% of the life it was made for is used",
+            ["% of the life it was made for is used"; 2],
         );
     }
 
     fn scsi(&mut self, report: &Report, limits: &Smart) {
         let (read, write) = (report.uncorrected("read"), report.uncorrected("write"));
-        self.at_least(write, limits.critical_uncorrected_writes, Level::Critical, "uncorrected writes");
-        self.at_least(read, limits.warning_unreadable, Level::Warning, "uncorrected reads");
+        self.at_least(
+            write,
+            limits.critical_uncorrected_writes,
+            Level::Critical,
+            ["uncorrected write", "uncorrected writes"],
+        );
+        self.at_least(
+            read,
+            limits.warning_unreadable,
+            Level::Warning,
+            ["uncorrected read", "uncorrected reads"],
+        );
         self.at_least(
             report.scsi_grown_defect_list,
             limits.warning_reallocated,
             Level::Warning,
-            "grown defects",
+            ["grown defect", "grown defects"],
         );
     }
 

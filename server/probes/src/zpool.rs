@@ -7,6 +7,7 @@ mod json;
 mod text;
 
 use salvor_domain::health::{Level, Probe, Reading};
+use salvor_domain::units::counted;
 
 use crate::inspect::{Subject, WHOLE};
 use crate::zfs_kstat;
@@ -138,7 +139,13 @@ impl Pool {
             None => say(Level::Unknown, "nothing is said of data errors".into()),
         }
         if let Scan::Finished { errors: errors @ 1.. } = self.scan {
-            say(Level::Critical, format!("its last scrub left {errors} errors that could not be repaired"));
+            say(
+                Level::Critical,
+                format!(
+                    "its last scrub left {} that could not be repaired",
+                    counted(errors, "error", "errors")
+                ),
+            );
         }
         if !self.bad.is_empty() {
             say(Level::Warning, format!("not as they should be: {}", self.bad.join("; ")));

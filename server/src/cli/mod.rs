@@ -6,6 +6,7 @@
 mod demo;
 mod export;
 mod incident;
+mod inspect;
 mod job;
 mod jobs;
 mod limit;
@@ -61,6 +62,7 @@ enum Command {
     #[command(subcommand)]
     Incident(incident::Args),
     Export(export::Args),
+    Inspect(inspect::Args),
     #[command(subcommand)]
     User(user::Args),
     #[command(subcommand)]
@@ -94,6 +96,8 @@ async fn run(cli: Cli) -> Result<ExitCode, CliError> {
     let config = match &cli.command {
         // The demonstration brings its own.
         Command::Demo(args) => args.config()?,
+        // A text needs none.
+        Command::Inspect(args) => return inspect::run(args),
         _ => Config::load(cli.config.as_deref(), environment())?,
     };
     match cli.command {
@@ -110,6 +114,7 @@ async fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Demo(args) => demo::run(open(config).await?, args).await,
         Command::Incident(args) => incident::run(open(config).await?, args).await,
         Command::Export(args) => export::run(open(config).await?, args).await,
+        Command::Inspect(args) => inspect::run(&args),
         Command::User(args) => user::run(open(config).await?, args).await,
         Command::Token(args) => token::run(open(config).await?, args).await,
     }

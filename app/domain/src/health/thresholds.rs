@@ -48,11 +48,11 @@ pub struct Smart {
 }
 
 impl Default for Smart {
-    /// Temperatures: as smartd's example configuration (`-W 4,45,55`) would have its critical limit, and 10 °C above it; for NVMe, the
-    /// usual warning and critical composite temperatures of the makers. Sectors: smartd reports any pending or uncorrectable one
-    /// (`-C 197 -U 198`), and Scrutiny calls failures of attributes 5, 187, 197, 198 critical from the first. CRC errors: Scrutiny's
-    /// observed failure rates of attribute 199 rise above one in five a year in about this range. Wear: the NVMe specification calls
-    /// 100 % the end of the expected life; this leaves time to buy.
+    /// Temperatures: the critical limit in the examples of smartd.conf(5) (`-W 4,45,55`) is our warning; for NVMe, about where makers
+    /// set the warning and critical composite temperatures. Sectors: smartd reports the first one that is pending or uncorrectable
+    /// (`-C 197 -U 198`); Scrutiny holds attributes 5, 187, 197 and 198 for critical ones. CRC errors: from Scrutiny's observed failure
+    /// rates of attribute 199, by which 108 of them fail a disk. Wear: at 100 % the expected life ends (NVMe specification); this
+    /// leaves time to buy.
     fn default() -> Self {
         Self {
             warning_temperature: 55.0,
