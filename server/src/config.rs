@@ -7,6 +7,7 @@
 
 mod copy;
 mod disk_check;
+mod gate;
 mod raw;
 mod readiness;
 
@@ -26,6 +27,7 @@ use serde::Deserialize;
 use crate::network::Network;
 
 pub use disk_check::DiskCheckConfig;
+pub use gate::GateConfig;
 
 /// More copies than the catalogue has bits for.
 pub const MAX_COPIES: usize = 62;
@@ -84,6 +86,7 @@ pub struct VolumeConfig {
     pub copies: Vec<CopyConfig>,
     pub readiness: Objectives,
     pub disk_check: Option<DiskCheckConfig>,
+    pub gate: GateConfig,
 }
 
 #[derive(Debug, Clone)]
@@ -265,6 +268,8 @@ mod tests {
         assert_eq!(copy.bandwidth.unwrap().bytes_per_second(), 12_500_000);
         let folder = copy.place.folder().unwrap();
         assert!(folder.is_absolute() && folder.ends_with("copy"), "relative to the file");
+        let gate = config.volume("uploads").unwrap().gate;
+        assert_eq!(gate.copies_verified_within.seconds(), 30 * 86_400);
         let readiness = config.volume("uploads").unwrap().readiness;
         assert_eq!(
             (readiness.rpo.unwrap().seconds(), readiness.rto, readiness.drill_every.unwrap().seconds()),
@@ -289,6 +294,10 @@ mod tests {
             (
                 &format!("{VOLUME}[volume.readiness]\nrpo = \"a day\"\n"),
                 &["salvor.toml", "uploads", "readiness.rpo", "a day", "24h"],
+            ),
+            (
+                &format!("{VOLUME}[volume.gate]\ncopies_verified_within = \"a month\"\n"),
+                &["salvor.toml", "uploads", "gate.copies_verified_within", "a month", "7d"],
             ),
             (&format!("{VOLUME}[volume.readiness]\nrpa = \"1d\"\n"), &["rpa", "rpo"]),
             (

@@ -33,6 +33,13 @@ words! {
         ComponentChanged = "component.changed",
         IncidentOpened = "incident.opened",
         IncidentUpdated = "incident.updated",
+        /// Written from the facts, for an operator to publish.
+        IncidentDrafted = "incident.drafted",
+        IncidentPublished = "incident.published",
+        /// A draft that nobody published.
+        IncidentDiscarded = "incident.discarded",
+        /// For operators: a part of the incident's timeline that is not public.
+        IncidentNote = "incident.note",
         TicketOpened = "ticket.opened",
         TicketDiagnosed = "ticket.diagnosed",
         TicketRestoring = "ticket.restoring",

@@ -13,6 +13,7 @@ pub mod digest;
 pub mod disk_check;
 pub mod event;
 pub mod finding;
+pub mod gate;
 pub mod gentle;
 pub mod health;
 pub mod identity;

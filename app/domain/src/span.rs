@@ -21,6 +21,8 @@ pub struct InvalidSpan(String);
 const LONGEST_SECONDS: u64 = 100 * 366 * 86_400;
 
 impl Span {
+    pub const THIRTY_DAYS: Self = Self { seconds: 30 * 86_400 };
+
     pub fn seconds(self) -> u64 {
         self.seconds
     }

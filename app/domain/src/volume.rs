@@ -9,6 +9,7 @@
 
 use chrono::{DateTime, Utc};
 
+pub use crate::gate::{GateFacts, GatePoint, GatePointKind};
 use crate::words;
 
 words! {
@@ -90,16 +91,6 @@ pub struct ModeChange {
     pub now: DateTime<Utc>,
 }
 
-/// What the gate looks at before a volume returns to normal.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct GateFacts {
-    /// Start of the newest full check that finished.
-    pub full_check_started_at: Option<DateTime<Utc>>,
-    pub missing: u64,
-    pub corrupt: u64,
-    pub unreadable: u64,
-}
-
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ModeRefused {
     #[error("the volume is {0} already")]
@@ -150,28 +141,6 @@ impl ModeState {
         }
     }
 
-    /// What still stands between this volume and `normal`; empty for a volume that is normal, or whose gate is open.
-    pub fn open_points(&self, facts: &GateFacts) -> Vec<String> {
-        let (Self::ReadOnly { tripped_at, .. } | Self::Failover { tripped_at, .. }) = self else {
-            return Vec::new();
-        };
-        let mut points = Vec::new();
-        if facts.full_check_started_at.is_none_or(|started| started < *tripped_at) {
-            points.push(format!(
-                "no full check that started after {} has finished",
-                tripped_at.format("%Y-%m-%d %H:%M:%S UTC")
-            ));
-        }
-        for (count, what) in
-            [(facts.missing, "missing"), (facts.corrupt, "corrupt"), (facts.unreadable, "unreadable")]
-        {
-            if count > 0 {
-                points.push(format!("{} {what}", crate::units::counted(count, "file is", "files are")));
-            }
-        }
-        points
-    }
-
     pub fn change(self, change: ModeChange, facts: &GateFacts) -> Result<Self, ModeRefused> {
         let ModeChange { to, reason, by, evidence, override_gate, now } = change;
         if reason.trim().is_empty() {
@@ -204,57 +173,4 @@ impl ModeState {
 fn joined(mut before: Vec<String>, more: Vec<String>) -> Vec<String> {
     before.extend(more);
     before
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use chrono::TimeDelta;
-    use proptest::prelude::*;
-
-    fn change(to: Mode, now: DateTime<Utc>, override_gate: bool) -> ModeChange {
-        ModeChange { to, reason: "because".into(), by: "ann".into(), evidence: vec![], override_gate, now }
-    }
-
-    #[test]
-    fn the_gate_names_what_is_open() {
-        let start = DateTime::UNIX_EPOCH;
-        let normal = ModeState::Normal { since: start, reason: "new".into(), by: "salvor".into() };
-        let tripped =
-            normal.change(change(Mode::ReadOnly, start + TimeDelta::hours(1), false), &GateFacts::default());
-        let facts = GateFacts { full_check_started_at: Some(start), missing: 2, ..GateFacts::default() };
-        let refused =
-            tripped.unwrap().change(change(Mode::Normal, start + TimeDelta::hours(2), false), &facts);
-        let Err(ModeRefused::GateClosed(points)) = refused else { panic!("{refused:?}") };
-        assert_eq!(points.len(), 2);
-        assert!(points[0].contains("full check") && points[1] == "2 files are missing", "{points:?}");
-    }
-
-    proptest! {
-        /// Whatever is asked for in whatever order: without an override, normal is only reached through an open gate,
-        /// and failover only through read_only.
-        #[test]
-        fn normal_only_through_the_gate(steps in proptest::collection::vec((0usize..3, 0u64..2, -5i64..5, any::<bool>()), 1..50)) {
-            let mut now = DateTime::UNIX_EPOCH;
-            let mut state = ModeState::Normal { since: now, reason: "new".into(), by: "salvor".into() };
-            for (to, missing, check_age, override_gate) in steps {
-                now += TimeDelta::seconds(3);
-                let facts = GateFacts {
-                    full_check_started_at: Some(now + TimeDelta::seconds(check_age)),
-                    missing,
-                    ..GateFacts::default()
-                };
-                let (from, open) = (state.mode(), state.open_points(&facts));
-                if let Ok(next) = state.clone().change(change(Mode::ALL[to], now, override_gate), &facts) {
-                    if next.mode() == Mode::Normal {
-                        prop_assert!(from == Mode::ReadOnly && (open.is_empty() || override_gate));
-                    }
-                    if next.mode() == Mode::Failover {
-                        prop_assert_eq!(from, Mode::ReadOnly);
-                    }
-                    state = next;
-                }
-            }
-        }
-    }
 }

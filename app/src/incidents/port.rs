@@ -47,6 +47,9 @@ pub struct IncidentView {
     pub name: String,
     pub status: IncidentStatus,
     pub impact: Impact,
+    /// Not published: nobody but operators sees it.
+    #[serde(default)]
+    pub draft: bool,
     pub volume: Option<String>,
     pub started_at: DateTime<Utc>,
     pub created_at: DateTime<Utc>,
@@ -149,6 +152,7 @@ impl IncidentView {
             name: "Some uploaded files are missing".into(),
             status: IncidentStatus::Identified,
             impact: Impact::Major,
+            draft: false,
             volume: Some("uploads".into()),
             started_at: at,
             created_at: at,

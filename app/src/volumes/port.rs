@@ -6,7 +6,7 @@ use salvor_domain::account::Actor;
 use salvor_domain::finding::{FindingCounts, FindingKind, FindingState};
 use salvor_domain::limits::{Limits, LimitsChange};
 use salvor_domain::readiness::CopyAge;
-use salvor_domain::volume::{CopyKind, Mode, ModeState, Placement};
+use salvor_domain::volume::{CopyKind, GatePoint, GatePointKind, Mode, ModeState, Placement};
 
 use crate::problem::Problem;
 
@@ -18,6 +18,9 @@ pub struct VolumeView {
     pub mode: ModeState,
     /// What the gate still waits for; empty in `normal`, or when it is open.
     pub gate: Vec<String>,
+    /// All that the gate asks for, met or not; empty in `normal`.
+    #[serde(default)]
+    pub gate_points: Vec<GatePoint>,
     /// Files in the catalogue that are not tombstones.
     pub files: u64,
     pub bytes: u64,
@@ -202,6 +205,13 @@ impl VolumeView {
             bytes_per_second: Some(12.5e6),
             limit: CopyLimits::default(),
         };
+        let point = |kind, what: &str, met, detail: &str| GatePoint {
+            kind,
+            what: what.into(),
+            met,
+            detail: detail.into(),
+        };
+        let full_check = "A full check that started after 1970-01-01 00:00:00 UTC has finished";
         Self {
             name: "uploads".into(),
             mode: ModeState::ReadOnly {
@@ -212,6 +222,15 @@ impl VolumeView {
                 evidence: vec!["errors_count is 1".into()],
             },
             gate: vec!["12 files are missing".into()],
+            gate_points: vec![
+                point(
+                    GatePointKind::FullCheck,
+                    full_check,
+                    true,
+                    "the one that started 1970-01-01 01:00:00 UTC has",
+                ),
+                point(GatePointKind::NothingMissing, "No file is missing", false, "12 files are missing"),
+            ],
             files: 320,
             bytes: 9_600_000,
             findings: FindingCounts { missing: 12, corrupt: 3, orphan: 5, ..FindingCounts::default() },

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{
     ConfigError, CopyConfig, GatewayConfig, LOOPBACK, MAX_COPIES, MailConfig, ServerConfig, TicketRestore,
-    TicketsConfig, Variables, VolumeConfig, copy, disk_check, readiness,
+    TicketsConfig, Variables, VolumeConfig, copy, disk_check, gate, readiness,
 };
 use crate::network::Network;
 
@@ -67,6 +67,8 @@ struct Volume {
     #[serde(default)]
     readiness: readiness::Raw,
     disk_check: Option<disk_check::Raw>,
+    #[serde(default)]
+    gate: gate::Raw,
 }
 
 pub(super) fn wrong(key: impl Into<String>, message: impl std::fmt::Display) -> ConfigError {
@@ -180,6 +182,7 @@ impl Volume {
         }
         let readiness = self.readiness.parse(&self.name)?;
         let disk_check = self.disk_check.map(|raw| raw.parse(&self.name)).transpose()?;
-        Ok(VolumeConfig { name: self.name, path, url_patterns, copies, readiness, disk_check })
+        let gate = self.gate.parse(&self.name)?;
+        Ok(VolumeConfig { name: self.name, path, url_patterns, copies, readiness, disk_check, gate })
     }
 }

@@ -112,6 +112,7 @@ impl Incidents {
             impact: new
                 .impact
                 .unwrap_or_else(|| impact_of(new.components.iter().map(|change| change.status))),
+            draft: false,
             volume: new.volume,
             started_at: now,
             created_at: now,

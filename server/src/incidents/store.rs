@@ -185,7 +185,7 @@ pub async fn incidents(tx: &mut Tx, choice: &Choice) -> sqlx::Result<Vec<Inciden
         tx,
         IncidentRow,
         concat!(
-            "SELECT id, name, status, impact, volume, created_at, updated_at, started_at, monitoring_at, resolved_at \
+            "SELECT id, name, status, impact, draft, volume, created_at, updated_at, started_at, monitoring_at, resolved_at \
              FROM incidents WHERE id IN ",
             chosen!(),
             " ORDER BY created_at DESC, id DESC"
@@ -278,6 +278,7 @@ struct IncidentRow {
     name: String,
     status: String,
     impact: String,
+    draft: bool,
     volume: Option<String>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -294,6 +295,7 @@ impl TryFrom<IncidentRow> for IncidentView {
             id: row.id.parse().map_err(|why| bad_row("incidents", "id", &row.id, why))?,
             status: row.status.parse().map_err(|why| bad_row("incidents", "status", &row.id, why))?,
             impact: row.impact.parse().map_err(|why| bad_row("incidents", "impact", &row.id, why))?,
+            draft: row.draft,
             name: row.name,
             volume: row.volume,
             started_at: row.started_at,

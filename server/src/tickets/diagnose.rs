@@ -344,6 +344,7 @@ mod tests {
         let volume = |name: &str, url_patterns| VolumeConfig {
             readiness: Default::default(),
             disk_check: None,
+            gate: Default::default(),
             name: name.into(),
             path: "/nowhere".into(),
             url_patterns,

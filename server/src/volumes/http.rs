@@ -5,9 +5,10 @@ use axum::extract::State;
 use axum::routing::{get, post, put};
 use http::StatusCode;
 use salvor_app::volumes::port::{CopyLimits, FindingsFilter, FindingsPage, VolumeView};
+use salvor_domain::gate;
 use salvor_domain::limits::Limits;
 use salvor_domain::path::FilePath;
-use salvor_domain::volume::{Mode, ModeState};
+use salvor_domain::volume::{GatePoint, Mode, ModeState};
 
 use super::{limits, service};
 use crate::core::Core;
@@ -38,11 +39,13 @@ struct ModeAnswer {
     mode: ModeState,
     /// What the gate still waits for.
     gate: Vec<String>,
+    /// All that it asks for, what is met as well.
+    gate_points: Vec<GatePoint>,
 }
 
 async fn mode(State(core): State<Core>, Path(name): Path<String>) -> Answer<Json<ModeAnswer>> {
-    let (mode, gate) = service::mode(&core, &name).await?;
-    Ok(Json(ModeAnswer { mode, gate }))
+    let (mode, gate_points) = service::mode(&core, &name).await?;
+    Ok(Json(ModeAnswer { mode, gate: gate::open(&gate_points), gate_points }))
 }
 
 #[derive(Debug, serde::Deserialize)]
@@ -63,7 +66,7 @@ async fn set_mode(
 ) -> Answer<Json<ModeAnswer>> {
     let actor = &caller.actor;
     let view = service::set_mode(&core, actor, &name, new.mode, &new.reason, new.override_gate).await?;
-    Ok(Json(ModeAnswer { mode: view.mode, gate: view.gate }))
+    Ok(Json(ModeAnswer { mode: view.mode, gate: view.gate, gate_points: view.gate_points }))
 }
 
 async fn findings(

@@ -9,6 +9,7 @@
 
 pub mod catalogue;
 pub mod findings;
+pub mod gate;
 pub mod http;
 pub mod limits;
 pub mod lookup;

@@ -12,13 +12,13 @@ use salvor_domain::event::EventKind;
 use salvor_domain::finding::FindingCounts;
 use salvor_domain::identity::{Identity, Sight, doubt};
 use salvor_domain::path::FilePath;
-use salvor_domain::volume::{FileState, GateFacts, Mode, ModeChange, ModeState};
+use salvor_domain::volume::{FileState, GatePoint, Mode, ModeChange, ModeState};
 use salvor_engine::MarkKind;
 
 use super::catalogue::Figures;
 use super::reach::Away;
 use super::store::{CopyRow, VolumeRow};
-use super::{catalogue, findings, limits, reach, store};
+use super::{catalogue, findings, gate, limits, reach, store};
 use crate::config::{CopyConfig, MAX_COPIES, VolumeConfig};
 use crate::core::Core;
 use crate::database::Tx;
@@ -75,12 +75,12 @@ pub async fn volume(core: &Core, name: &str) -> Result<VolumeView> {
 }
 
 /// The mode and the gate alone: cheaper than [`volume`], for services that ask before each upload.
-pub async fn mode(core: &Core, name: &str) -> Result<(ModeState, Vec<String>)> {
-    configured(core, name)?;
+pub async fn mode(core: &Core, name: &str) -> Result<(ModeState, Vec<GatePoint>)> {
+    let config = configured(core, name)?;
     let mut tx = core.db.read().await?;
     let volume = found(store::volume(&mut tx, name).await?, name)?;
-    let facts = gate_facts(&volume, &findings::counts(&mut tx, volume.id).await?);
-    let gate = volume.mode.open_points(&facts);
+    let facts = gate::facts(&mut tx, core.clock.now(), config, &volume).await?;
+    let gate = volume.mode.gate(&facts);
     Ok((volume.mode, gate))
 }
 
@@ -109,7 +109,7 @@ pub async fn set_mode(
     let now = core.clock.now();
     let mut tx = core.db.begin().await?;
     let before = to_change(&mut tx, volume).await?;
-    let facts = gate_facts(&before, &findings::counts(&mut tx, before.id).await?);
+    let facts = gate::facts(&mut tx, now, config, &before).await?;
     let open = before.mode.open_points(&facts);
     let change = ModeChange {
         to,
@@ -247,15 +247,6 @@ fn no_bit_left(volume: &str) -> Error {
     ))
 }
 
-fn gate_facts(volume: &VolumeRow, counts: &FindingCounts) -> GateFacts {
-    GateFacts {
-        full_check_started_at: volume.full_check_started_at,
-        missing: counts.missing,
-        corrupt: counts.corrupt,
-        unreadable: counts.unreadable,
-    }
-}
-
 /// What the database knows of a volume, read in one transaction.
 struct Known {
     volume: VolumeRow,
@@ -263,6 +254,7 @@ struct Known {
     copies: Vec<CopyRow>,
     counts: FindingCounts,
     figures: Figures,
+    gate: Vec<GatePoint>,
     identity: Option<Identity>,
     /// Of each of the copies.
     identities: Vec<Option<Identity>>,
@@ -278,7 +270,9 @@ impl Known {
         for bit in &bits {
             identities.push(store::identity(&mut tx, volume.id, Some(*bit)).await?);
         }
+        let facts = gate::facts(&mut tx, core.clock.now(), config, &volume).await?;
         Ok(Self {
+            gate: volume.mode.gate(&facts),
             identity: store::identity(&mut tx, volume.id, None).await?,
             identities,
             counts: findings::counts(&mut tx, volume.id).await?,
@@ -336,13 +330,13 @@ async fn view(core: &Core, config: &VolumeConfig) -> Result<VolumeView> {
         futures_util::future::join_all(looks)
     );
     let known = known?;
-    let gate = known.volume.mode.open_points(&gate_facts(&known.volume, &known.counts));
     let copies = config.copies.iter().zip(looks).map(|(copy, look)| known.copy(core, copy, look)).collect();
     let has_files = known.figures.all.files > 0;
     let reach = reach_of(Some(&config.path), known.identity.as_ref(), primary.map(Some), has_files);
     Ok(VolumeView {
         name: config.name.clone(),
-        gate,
+        gate: salvor_domain::gate::open(&known.gate),
+        gate_points: known.gate,
         files: known.figures.all.files,
         bytes: known.figures.all.bytes,
         findings: known.counts,

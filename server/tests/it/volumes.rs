@@ -121,7 +121,8 @@ on_both_engines! {
         let back = json!({"mode": "normal", "reason": "repaired"});
         let refused = set_mode(app, &operator, back.clone()).await.problem(409);
         let points: Vec<_> = refused["points"].as_array().unwrap().iter().map(text).collect();
-        assert!(points.len() == 2 && points[0].contains("full check") && points[1] == "1 file is corrupt", "{points:?}");
+        assert!(points.len() == 3 && points[0].contains("full check") && points[1] == "1 file is corrupt", "{points:?}");
+        assert_eq!(points[2], "nothing has verified the copy local yet: run `salvor drill uploads`");
         assert_eq!(ok(app, &operator, MODE).await["gate"], refused["points"]);
 
         let forced = json!({"mode": "normal", "reason": "repaired", "override": true});

@@ -47,6 +47,18 @@ pub async fn sources(tx: &mut Tx, job: JobId) -> sqlx::Result<BTreeMap<String, S
     Ok(rows.into_iter().map(figures).collect())
 }
 
+/// By its name, when each copy of a volume last gave files to a restore that ended; each of them was verified.
+pub async fn last_restored_from(
+    tx: &mut Tx,
+    volume_id: i64,
+) -> sqlx::Result<BTreeMap<String, DateTime<Utc>>> {
+    let sql = "SELECT job_sources.name, max(jobs.finished_at) FROM jobs JOIN job_sources ON job_sources.job_id = jobs.id \
+               WHERE jobs.volume_id = $1 AND jobs.kind = 'restore' AND jobs.finished_at IS NOT NULL \
+               AND job_sources.files > 0 GROUP BY job_sources.name";
+    let rows = fetch_all!(tx, (String, DateTime<Utc>), sql, volume_id)?;
+    Ok(rows.into_iter().collect())
+}
+
 pub async fn add_findings(tx: &mut Tx, job: JobId, more: &FindingCounts) -> sqlx::Result<()> {
     for &kind in FindingKind::ALL.iter().filter(|&&kind| more.of(kind) > 0) {
         execute!(

@@ -1,0 +1,189 @@
+//! The gate: what must hold before a volume returns to `normal`, point by point.
+//!
+//! A point is there whether or not it is met, so that an operator sees a list that fills; the gate is open when all are. Nothing
+//! is asked for that cannot be done while the volume is read-only.
+
+use chrono::{DateTime, Utc};
+
+use crate::units::counted;
+use crate::volume::ModeState;
+use crate::words;
+
+words! {
+    GatePointKind ("point of the gate") {
+        /// The primary is in its place again.
+        PrimaryBack = "primary_back",
+        /// The disk check that began after the trip ended well.
+        DiskCheck = "disk_check",
+        /// Nothing on the ground of the volume counts errors.
+        NoErrors = "no_errors",
+        FullCheck = "full_check",
+        NothingMissing = "nothing_missing",
+        NothingCorrupt = "nothing_corrupt",
+        NothingUnreadable = "nothing_unreadable",
+        /// A copy gave, or was given, good bytes lately: one point a copy.
+        CopiesVerified = "copies_verified",
+    }
+}
+
+/// One thing that the gate asks for.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct GatePoint {
+    pub kind: GatePointKind,
+    /// What is asked for, in words that are the same whether or not it is met.
+    pub what: String,
+    pub met: bool,
+    /// How it stands; for what is not met, what to do where that is not plain.
+    pub detail: String,
+}
+
+/// What the gate looks at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GateFacts {
+    /// The volume's name, for the commands that help.
+    pub volume: String,
+    /// Start of the newest full check that finished.
+    pub full_check_started_at: Option<DateTime<Utc>>,
+    pub missing: u64,
+    pub corrupt: u64,
+    pub unreadable: u64,
+    /// What is wrong with what the volume lies on, a sentence each.
+    pub troubles: Vec<String>,
+    /// The newest disk check.
+    pub disk_check: Option<DiskCheck>,
+    /// Of each configured copy.
+    pub copies: Vec<CopyProof>,
+    /// A proof that is older counts no more.
+    pub verified_since: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskCheck {
+    pub started_at: DateTime<Utc>,
+    pub end: DiskCheckEnd,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DiskCheckEnd {
+    Running,
+    Well,
+    /// Why.
+    Badly(String),
+}
+
+/// How a copy is known to be good.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CopyProof {
+    pub name: String,
+    /// Files of the catalogue that it is known to hold.
+    pub files: u64,
+    /// Each time that its bytes were found good, or written and hashed, with the words for that.
+    pub good: Vec<(DateTime<Utc>, &'static str)>,
+    /// The newest drill, if files of it failed, and why the first did.
+    pub failed_drill: Option<(DateTime<Utc>, String)>,
+}
+
+impl ModeState {
+    /// Everything that the gate asks for, met or not; nothing for a volume that is normal.
+    pub fn gate(&self, facts: &GateFacts) -> Vec<GatePoint> {
+        use GatePointKind::{NothingCorrupt, NothingMissing, NothingUnreadable};
+        let (Self::ReadOnly { tripped_at, .. } | Self::Failover { tripped_at, .. }) = self else {
+            return Vec::new();
+        };
+        let mut points = Vec::new();
+        if matches!(self, Self::Failover { .. }) {
+            let detail =
+                "the primary is offline: bring the volume back to read_only when it is in its place again";
+            points.push(point(GatePointKind::PrimaryBack, "The primary is back", Err(detail.into())));
+        }
+        points.extend(disk_check(facts.disk_check.as_ref(), *tripped_at));
+        points.push(no_errors(&facts.troubles));
+        points.push(full_check(facts.full_check_started_at, *tripped_at));
+        points.push(nothing(NothingMissing, "missing", facts.missing));
+        points.push(nothing(NothingCorrupt, "corrupt", facts.corrupt));
+        points.push(nothing(NothingUnreadable, "unreadable", facts.unreadable));
+        points.extend(facts.copies.iter().map(|copy| verified(copy, facts)));
+        points
+    }
+
+    /// What still stands between this volume and `normal`; empty for a volume that is normal, or whose gate is open.
+    pub fn open_points(&self, facts: &GateFacts) -> Vec<String> {
+        open(&self.gate(facts))
+    }
+}
+
+/// Those that are not met, in words.
+pub fn open(points: &[GatePoint]) -> Vec<String> {
+    points.iter().filter(|point| !point.met).map(|point| point.detail.clone()).collect()
+}
+
+/// `stands`: how it is met, or why it is not.
+fn point(kind: GatePointKind, what: impl Into<String>, stands: Result<String, String>) -> GatePoint {
+    let met = stands.is_ok();
+    let (Ok(detail) | Err(detail)) = stands;
+    GatePoint { kind, what: what.into(), met, detail }
+}
+
+/// Nobody is asked for a disk check; but one that was begun must end well.
+fn disk_check(newest: Option<&DiskCheck>, tripped_at: DateTime<Utc>) -> Option<GatePoint> {
+    let check = newest.filter(|check| check.started_at >= tripped_at)?;
+    let at = time(check.started_at);
+    let stands = match &check.end {
+        DiskCheckEnd::Well => Ok(format!("the disk check of {at} ended well")),
+        DiskCheckEnd::Running => Err(format!("the disk check of {at} has not ended yet")),
+        DiskCheckEnd::Badly(why) => Err(format!("the disk check of {at} did not end well: {why}")),
+    };
+    Some(point(GatePointKind::DiskCheck, "The disk check that was begun ended well", stands))
+}
+
+fn no_errors(troubles: &[String]) -> GatePoint {
+    let stands = match troubles {
+        [] => Ok("no errors are counted".to_owned()),
+        troubles => Err(troubles.join("; ")),
+    };
+    point(GatePointKind::NoErrors, "Nothing that the volume lies on counts errors", stands)
+}
+
+fn full_check(started: Option<DateTime<Utc>>, tripped_at: DateTime<Utc>) -> GatePoint {
+    let trip = time(tripped_at);
+    let stands = match started {
+        Some(started) if started >= tripped_at => Ok(format!("the one that started {} has", time(started))),
+        _ => Err(format!("no full check that started after {trip} has finished")),
+    };
+    point(GatePointKind::FullCheck, format!("A full check that started after {trip} has finished"), stands)
+}
+
+fn nothing(kind: GatePointKind, word: &str, number: u64) -> GatePoint {
+    let stands = match number {
+        0 => Ok(format!("no file is {word}")),
+        _ => Err(format!("{} {word}", counted(number, "file is", "files are"))),
+    };
+    point(kind, format!("No file is {word}"), stands)
+}
+
+/// A copy without files has nothing that could be verified, and gets none while the volume is read-only.
+fn verified(copy: &CopyProof, facts: &GateFacts) -> GatePoint {
+    let CopyProof { name, files, good, failed_drill } = copy;
+    let drill = format!("run `salvor drill {}`", facts.volume);
+    let newest = good.iter().max_by_key(|(at, _)| *at);
+    let stands = match (newest, failed_drill) {
+        _ if *files == 0 => Ok(format!("{name} holds no file of the catalogue: there is nothing to verify")),
+        (newest, Some((at, why))) if newest.is_none_or(|(good, _)| good <= at) => {
+            Err(format!("the last drill of the copy {name} failed ({why}): {drill} again"))
+        }
+        (Some((at, how)), _) if *at >= facts.verified_since => Ok(format!("{how} {}", time(*at))),
+        (Some((at, how)), _) => {
+            let since = time(facts.verified_since);
+            Err(format!("the copy {name} was verified last ({how}) {}, before {since}: {drill}", time(*at)))
+        }
+        (None, _) => Err(format!("nothing has verified the copy {name} yet: {drill}")),
+    };
+    point(GatePointKind::CopiesVerified, format!("The copy {name} was verified lately"), stands)
+}
+
+fn time(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+#[cfg(test)]
+mod tests;
