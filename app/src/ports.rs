@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::accounts::port::AccountsPort;
+use crate::health::port::HealthPort;
 use crate::incidents::port::IncidentsPort;
 use crate::restore::port::JobsPort;
 use crate::tickets::port::TicketsPort;
@@ -15,4 +16,5 @@ pub struct Ports {
     pub jobs: Arc<dyn JobsPort>,
     pub incidents: Arc<dyn IncidentsPort>,
     pub tickets: Arc<dyn TicketsPort>,
+    pub health: Arc<dyn HealthPort>,
 }

@@ -8,6 +8,7 @@
 mod copy;
 mod disk_check;
 mod gate;
+mod health;
 mod raw;
 mod readiness;
 
@@ -28,6 +29,7 @@ use crate::network::Network;
 
 pub use disk_check::DiskCheckConfig;
 pub use gate::GateConfig;
+pub use health::HealthConfig;
 
 /// More copies than the catalogue has bits for.
 pub const MAX_COPIES: usize = 62;
@@ -39,6 +41,7 @@ pub struct Config {
     pub gateway: GatewayConfig,
     pub tickets: TicketsConfig,
     pub mail: Option<MailConfig>,
+    pub health: HealthConfig,
     pub volumes: Vec<VolumeConfig>,
 }
 
@@ -217,7 +220,7 @@ fn read_table(file: &Path) -> Result<toml::Table, ConfigError> {
 
 /// `SALVOR_SERVER_LISTEN` sets `server.listen`. Volumes are too deep for variables and stay in the file.
 fn with_variables(mut table: toml::Table, variables: &Variables) -> Result<toml::Table, ConfigError> {
-    const SECTIONS: [&str; 4] = ["server", "gateway", "mail", "tickets"];
+    const SECTIONS: [&str; 5] = ["server", "gateway", "mail", "tickets", "health"];
     for (name, value) in variables {
         let Some(rest) = name.strip_prefix("SALVOR_") else { continue };
         let rest = rest.to_lowercase();
@@ -288,6 +291,12 @@ mod tests {
             ),
             ("[server]\ntrusted_proxies = 1\n", &["server.trusted_proxies", "list"]),
             ("[tickets]\nrestore = \"never\"\n", &["restore", "never", "auto"]),
+            (
+                "[health]\nsilent_after = \"soon\"\n",
+                &["salvor.toml", "health.silent_after", "soon", "90 min"],
+            ),
+            ("[health]\ntrip_on = 1\n", &["health.trip_on", "list"]),
+            ("[health.thresholds.space]\nwarning = 1\n", &["warning", "warning_free_percent"]),
             ("[[volume]]\nname = \"a b\"\npath = \"x\"\n", &["volume.name", "a b", "letters"]),
             (&format!("{VOLUME}url_patterns = [\"x\"]\n"), &["uploads", "url_patterns", "{path}"]),
             (&format!("{VOLUME}{VOLUME}"), &["uploads", "twice"]),

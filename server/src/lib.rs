@@ -14,6 +14,7 @@ pub mod database;
 pub mod demo;
 pub mod error;
 pub mod events;
+pub mod health;
 pub mod http;
 pub mod incidents;
 pub mod network;

@@ -3,8 +3,10 @@
 use crate::words;
 
 words! {
-    /// What an operator or a token may do, least first; each role may do all that the ones before it may.
+    /// What an operator or a token may do, least first; each role may do all that the ones before it may, except to report.
     Role ("role") {
+        /// A storage host's token: it reports, and reads nothing.
+        Agent = "agent",
         Viewer = "viewer",
         Responder = "responder",
         Operator = "operator",
@@ -15,12 +17,16 @@ words! {
 words! {
     /// One kind of act. Every server function and every route of the console and the API asks for one of these.
     Permission ("permission") {
+        /// Tell of storage health, which may take a volume out of normal: for agents, and for whoever may do that by hand.
+        Report = "report",
         /// Read the console: volumes, jobs, findings, incidents, tickets.
         View = "view",
         /// Open, update and resolve incidents; keep components.
         WriteIncidents = "write_incidents",
         /// Reply to tickets and ask for their files.
         AnswerTickets = "answer_tickets",
+        /// Mute and unmute signals of storage health.
+        MuteSignals = "mute_signals",
         /// Start, approve, pause, resume, cancel and retry jobs.
         RunJobs = "run_jobs",
         /// Change the mode of a volume, through its gate.
@@ -38,8 +44,9 @@ impl Permission {
     /// The least role that has this permission: the permission table.
     pub fn least_role(self) -> Role {
         match self {
+            Self::Report => Role::Agent,
             Self::View => Role::Viewer,
-            Self::WriteIncidents | Self::AnswerTickets => Role::Responder,
+            Self::WriteIncidents | Self::AnswerTickets | Self::MuteSignals => Role::Responder,
             Self::RunJobs | Self::SetMode | Self::MarkDeleted => Role::Operator,
             Self::OverrideGate | Self::ManageAccounts => Role::Admin,
         }
@@ -48,7 +55,10 @@ impl Permission {
 
 impl Role {
     pub fn may(self, permission: Permission) -> bool {
-        self >= permission.least_role()
+        match permission {
+            Permission::Report => self == Self::Agent || self.may(Permission::SetMode),
+            _ => self >= permission.least_role(),
+        }
     }
 }
 
@@ -78,10 +88,23 @@ mod tests {
     #[test]
     fn each_role_has_all_of_the_lesser_ones() {
         for pair in Role::ALL.windows(2) {
-            for &permission in Permission::ALL {
+            for &permission in Permission::ALL.iter().filter(|permission| **permission != Permission::Report)
+            {
                 assert!(!pair[0].may(permission) || pair[1].may(permission), "{permission}");
             }
         }
         assert!(!Role::Viewer.may(Permission::RunJobs) && !Role::Operator.may(Permission::OverrideGate));
+    }
+
+    #[test]
+    fn an_agent_reports_and_nothing_else() {
+        for &permission in Permission::ALL {
+            assert_eq!(Role::Agent.may(permission), permission == Permission::Report, "{permission}");
+        }
+        for (role, may) in
+            [(Role::Viewer, false), (Role::Responder, false), (Role::Operator, true), (Role::Admin, true)]
+        {
+            assert_eq!(role.may(Permission::Report), may, "{role}");
+        }
     }
 }

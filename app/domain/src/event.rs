@@ -48,6 +48,13 @@ words! {
         TicketConfirmed = "ticket.confirmed",
         TicketReopened = "ticket.reopened",
         TicketClosed = "ticket.closed",
+        /// A signal came to or left warning or critical.
+        SignalChanged = "signal.changed",
+        SignalMuted = "signal.muted",
+        SignalUnmuted = "signal.unmuted",
+        /// A host has not reported for so long that nothing it said counts any more.
+        HostSilent = "host.silent",
+        HostBack = "host.back",
         SignedIn = "account.signed_in",
         SignInRefused = "account.sign_in_refused",
         UserAdded = "account.user_added",

@@ -4,6 +4,8 @@
 //! array, a file system, a volume). What was read last of each subject, and since when it is so, is a **signal**. What is not known is
 //! [`Level::Unknown`], never [`Level::Ok`] (promise I10).
 
+pub mod forecast;
+pub mod standing;
 pub mod thresholds;
 
 use std::collections::BTreeMap;

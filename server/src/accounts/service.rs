@@ -1,5 +1,7 @@
 //! What can be done with accounts. Each function is one transaction.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use salvor_app::accounts::port::Viewer;
 use salvor_domain::account::{Actor, Role};
@@ -9,6 +11,7 @@ use salvor_domain::ids::{TokenId, UserId};
 use super::{password, store};
 use crate::clock::{new_secret, secret_hash};
 use crate::core::Core;
+use crate::database::Tx;
 use crate::error::{Error, Result};
 use crate::events;
 
@@ -136,6 +139,11 @@ pub async fn set_password(core: &Core, email: &str, password: &str, session: Opt
 
 pub async fn add_user(core: &Core, actor: &Actor, email: &str, role: Role, password: &str) -> Result<User> {
     let email = checked_email(email)?;
+    if role == Role::Agent {
+        return Err(Error::invalid(
+            "The role agent is for the tokens of storage hosts; a person has viewer or more.",
+        ));
+    }
     password::check(password)?;
     let password_hash = Some(password::hash(password.to_owned()).await?);
     let created_at = core.clock.now();
@@ -268,6 +276,12 @@ pub async fn token_holder(core: &Core, token: &str) -> Result<Option<Actor>> {
     Ok(Some(Actor { name: format!("token:{}", token.name), role: token.role }))
 }
 
+/// Names of the tokens that hold no more.
+pub async fn ended_tokens(tx: &mut Tx, now: DateTime<Utc>) -> Result<HashSet<String>> {
+    let ended = store::tokens(tx).await?.into_iter().filter(|token| !token.holds(now));
+    Ok(ended.map(|token| token.name).collect())
+}
+
 /// Removes sessions and links that have ended.
 pub async fn forget(core: &Core) -> Result<()> {
     let now = core.clock.now();
@@ -276,12 +290,7 @@ pub async fn forget(core: &Core) -> Result<()> {
     Ok(tx.commit().await?)
 }
 
-async fn open_session(
-    tx: &mut crate::database::Tx,
-    now: DateTime<Utc>,
-    user: &User,
-    how: &str,
-) -> Result<String> {
+async fn open_session(tx: &mut Tx, now: DateTime<Utc>, user: &User, how: &str) -> Result<String> {
     let (secret, hash) = new_secret();
     store::insert_session(tx, &hash, user.id, now, now + ABSOLUTE).await?;
     let summary = format!("{} signed in {how}.", user.email);
@@ -289,7 +298,7 @@ async fn open_session(
     Ok(secret)
 }
 
-async fn insert_user(tx: &mut crate::database::Tx, actor: &Actor, user: &User) -> Result<()> {
+async fn insert_user(tx: &mut Tx, actor: &Actor, user: &User) -> Result<()> {
     store::insert_user(tx, user).await?;
     let summary = format!("{} added the user {} with the role {}.", actor.name, user.email, user.role);
     Ok(events::record(tx, user.created_at, actor, EventKind::UserAdded, &user.email, &summary).await?)

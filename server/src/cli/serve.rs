@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::CliError;
 use crate::accounts::service as accounts;
 use crate::core::{Core, StartError};
+use crate::health::service as health;
 use crate::http::AppState;
 use crate::restore::Worker;
 use crate::routes;
@@ -43,6 +44,7 @@ pub async fn run(core: Core, _: Args) -> Result<ExitCode, CliError> {
     tasks.spawn(state.feed.clone().run(core.clone(), stop.clone()));
     tasks.spawn(state.board.clone().run(core.clone()));
     tasks.spawn(state.tickets.clone().run(stop.clone()));
+    tasks.spawn(health::watch(core.clone(), stop.clone()));
     tasks.spawn(forget(core.clone(), stop.clone()));
     tasks.spawn(Worker::run(core.clone(), stop.clone()));
     tasks.spawn(stop_on_signal(stop.clone()));
@@ -156,6 +158,9 @@ async fn forget(core: Core, stop: CancellationToken) {
         }
         if let Err(error) = crate::restore::forget::forget(&core).await {
             tracing::warn!(%error, "what old jobs left stays for now");
+        }
+        if let Err(error) = health::forget(&core).await {
+            tracing::warn!(%error, "signals that are long gone stay for now");
         }
         if stop.run_until_cancelled(tokio::time::sleep(FORGET_EVERY)).await.is_none() {
             return;

@@ -16,7 +16,7 @@ pub enum Args {
     /// Create a token and print it: it cannot be shown again
     Create {
         name: String,
-        /// viewer, responder, operator or admin
+        /// viewer, responder, operator or admin; agent for a storage host that reports
         #[arg(long)]
         role: Role,
         /// Days that it holds; without this it holds until it is revoked

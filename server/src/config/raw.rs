@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{
     ConfigError, CopyConfig, GatewayConfig, LOOPBACK, MAX_COPIES, MailConfig, ServerConfig, TicketRestore,
-    TicketsConfig, Variables, VolumeConfig, copy, disk_check, gate, readiness,
+    TicketsConfig, Variables, VolumeConfig, copy, disk_check, gate, health, readiness,
 };
 use crate::network::Network;
 
@@ -22,6 +22,8 @@ pub struct Config {
     mail: Option<Mail>,
     #[serde(default)]
     tickets: Tickets,
+    #[serde(default)]
+    health: health::Raw,
     #[serde(default, rename = "volume")]
     volumes: Vec<Volume>,
 }
@@ -136,6 +138,7 @@ impl Config {
             GatewayConfig { listen: address("gateway.listen", self.gateway.listen, "127.0.0.1:8081")? };
         let tickets = TicketsConfig { restore: self.tickets.restore.unwrap_or(TicketRestore::Auto) };
         let mail = self.mail.map(|mail| MailConfig { url: mail.url, from: mail.from });
+        let health = self.health.parse()?;
         let mut volumes: Vec<VolumeConfig> = Vec::new();
         for volume in self.volumes {
             let volume = volume.parse(base, variables)?;
@@ -144,7 +147,7 @@ impl Config {
             }
             volumes.push(volume);
         }
-        Ok(super::Config { server, gateway, tickets, mail, volumes })
+        Ok(super::Config { server, gateway, tickets, mail, health, volumes })
     }
 }
 

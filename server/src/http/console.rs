@@ -22,6 +22,7 @@ use salvor_app::ui::time::RenderedAt;
 use super::guard::PageNonce;
 use super::permissions::TABLE;
 use crate::accounts::Accounts;
+use crate::health::Health;
 use crate::http::{AppState, Caller};
 use crate::restore::Jobs;
 use crate::volumes::Volumes;
@@ -71,6 +72,7 @@ fn ports(state: &AppState) -> Ports {
         jobs: Arc::new(Jobs(core())),
         incidents: Arc::new(state.incidents.clone()),
         tickets: Arc::new(state.tickets.clone()),
+        health: Arc::new(Health(core())),
     }
 }
 

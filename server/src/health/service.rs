@@ -1,0 +1,164 @@
+//! What can be asked of storage health, and said about it.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use salvor_app::health::port::{Change, HostView, SignalKey, SignalView, SignalsFilter, VolumeHealth};
+use salvor_domain::account::{Actor, Permission};
+use salvor_domain::event::EventKind;
+use salvor_domain::health::standing::Muted;
+use salvor_domain::health::{Level, Probe};
+use salvor_domain::volume::ModeState;
+
+use super::store::Signal;
+use super::views::{CHANGES, Look, worst_first};
+use super::{bounds, store};
+use crate::core::Core;
+use crate::database::Tx;
+use crate::error::{Error, Result};
+use crate::events;
+use crate::volumes::service::require;
+
+pub use super::forget::forget;
+pub use super::ingest::{Via, ingest};
+pub use super::silence::{record as record_silence, watch};
+
+/// Whoever needs longer mends it, or takes the thing out.
+const LONGEST_MUTE: TimeDelta = TimeDelta::days(90);
+
+/// Worst first.
+pub async fn signals(core: &Core, filter: &SignalsFilter) -> Result<Vec<SignalView>> {
+    let look = Look::at(core, &mut core.db.read().await?).await?;
+    let fits = |signal: &SignalView| {
+        filter.host.as_ref().is_none_or(|host| *host == signal.host)
+            && filter.volume.as_ref().is_none_or(|volume| signal.volumes.contains(volume))
+            && filter.level.is_none_or(|level| signal.level >= level)
+    };
+    let mut signals: Vec<_> = look.signals.iter().map(|signal| look.view(signal)).filter(fits).collect();
+    worst_first(&mut signals);
+    Ok(signals)
+}
+
+pub async fn hosts(core: &Core) -> Result<Vec<HostView>> {
+    let look = Look::at(core, &mut core.db.read().await?).await?;
+    Ok(look.hosts.iter().map(|host| look.host(host)).collect())
+}
+
+/// In the order of the configuration.
+pub async fn volumes(core: &Core) -> Result<Vec<VolumeHealth>> {
+    let mut tx = core.db.read().await?;
+    let look = Look::at(core, &mut tx).await?;
+    let mut volumes = Vec::with_capacity(core.config.volumes.len());
+    for volume in &core.config.volumes {
+        volumes.push(look.volume(&mut tx, &volume.name).await?);
+    }
+    Ok(volumes)
+}
+
+pub async fn volume(core: &Core, name: &str) -> Result<VolumeHealth> {
+    if core.config.volume(name).is_none() {
+        return Err(Error::not_found(format!("There is no volume \"{name}\" in the configuration.")));
+    }
+    let mut tx = core.db.read().await?;
+    let look = Look::at(core, &mut tx).await?;
+    look.volume(&mut tx, name).await
+}
+
+/// Newest first.
+pub async fn changes(core: &Core, key: &SignalKey) -> Result<Vec<Change>> {
+    let mut tx = core.db.read().await?;
+    let signal = store::signal(&mut tx, key).await?.ok_or_else(|| unknown(key))?;
+    Ok(store::changes(&mut tx, &[signal.id], CHANGES).await?)
+}
+
+/// What stands between a volume and `normal` by health.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    pub probe: Probe,
+    pub subject: String,
+    pub host: String,
+    pub level: Level,
+    pub reason: String,
+}
+
+/// On the volume's ground: what is so bad that writing on may do damage, and what is not known any more and was, at some time since
+/// the volume left `normal`. Whatever lay beneath the volume when it was last seen is its ground, also when it has been unmounted.
+pub async fn troubles(core: &Core, tx: &mut Tx, volume: &str) -> Result<Vec<Trouble>> {
+    let tripped_at = match crate::volumes::store::volume(tx, volume).await?.map(|row| row.mode) {
+        Some(ModeState::ReadOnly { tripped_at, .. } | ModeState::Failover { tripped_at, .. }) => {
+            Some(tripped_at)
+        }
+        Some(ModeState::Normal { .. }) | None => None,
+    };
+    let look = Look::at(core, tx).await?;
+    let trouble = |signal: &Signal| {
+        let view = look.view(signal);
+        let was_known = tripped_at.is_some_and(|at| signal.first_at <= at && view.since > at);
+        let is_one = match view.level {
+            Level::Critical => true,
+            Level::Unknown => was_known,
+            Level::Ok | Level::Warning => false,
+        };
+        let SignalView { probe, subject, host, level, reason, .. } = view;
+        is_one.then_some(Trouble { probe, subject, host, level, reason })
+    };
+    let on_its_ground =
+        |signal: &&Signal| signal.stops_writes && signal.volumes.iter().any(|other| other == volume);
+    Ok(look.signals.iter().filter(on_its_ground).filter_map(trouble).collect())
+}
+
+/// Keeps a signal quiet until then, or until it gets worse.
+pub async fn mute(
+    core: &Core,
+    actor: &Actor,
+    key: &SignalKey,
+    until: DateTime<Utc>,
+    reason: &str,
+) -> Result<SignalView> {
+    require(actor, Permission::MuteSignals)?;
+    let (now, reason) = (core.clock.now(), bounds::text(reason.trim()));
+    if reason.is_empty() {
+        return Err(Error::invalid("Give a reason: it is shown to operators and kept in the audit log."));
+    }
+    if until <= now || until - now > LONGEST_MUTE {
+        let days = LONGEST_MUTE.num_days();
+        return Err(Error::invalid(format!("\"until\" is a time within the next {days} days.")));
+    }
+    let summary = format!("until {}: {reason}", until.format("%Y-%m-%d %H:%M UTC"));
+    change(core, actor, key, EventKind::SignalMuted, &summary, |signal| {
+        let (level, occurrence) = (signal.standing.level, signal.standing.occurrence.clone());
+        signal.muted = Some(Muted { reason, by: actor.name.clone(), until, level, occurrence });
+    })
+    .await
+}
+
+pub async fn unmute(core: &Core, actor: &Actor, key: &SignalKey) -> Result<SignalView> {
+    require(actor, Permission::MuteSignals)?;
+    change(core, actor, key, EventKind::SignalUnmuted, "by hand", |signal| signal.muted = None).await
+}
+
+async fn change(
+    core: &Core,
+    actor: &Actor,
+    key: &SignalKey,
+    kind: EventKind,
+    what: &str,
+    change: impl FnOnce(&mut Signal),
+) -> Result<SignalView> {
+    let now = core.clock.now();
+    let mut tx = core.db.begin().await?;
+    let mut signal = store::signal_to_change(&mut tx, key).await?.ok_or_else(|| unknown(key))?;
+    let was_muted = signal.muted.is_some();
+    change(&mut signal);
+    if was_muted || signal.muted.is_some() {
+        let done = if signal.muted.is_some() { "muted" } else { "no longer muted" };
+        let summary = format!("{} is {done}, {what}", signal.name());
+        events::record(&mut tx, now, actor, kind, &signal.host, &summary).await?;
+        store::put(&mut tx, std::slice::from_mut(&mut signal)).await?;
+    }
+    let view = Look::at(core, &mut tx).await?.view(&signal);
+    tx.commit().await?;
+    Ok(view)
+}
+
+fn unknown(key: &SignalKey) -> Error {
+    Error::not_found(format!("There is no signal of {} about {} on {}.", key.probe, key.subject, key.host))
+}
