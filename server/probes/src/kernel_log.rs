@@ -260,8 +260,10 @@ impl Ledger {
         self.0.get(&(device.to_owned(), true))
     }
 
-    pub fn of_disk(&self, device: &str) -> Option<&Heard> {
-        self.0.get(&(device.to_owned(), false))
+    /// What was said of disks, by device.
+    pub fn of_disks(&self) -> impl Iterator<Item = (&str, &Heard)> {
+        let of_disks = self.0.iter().filter(|((_, of_file_system), _)| !of_file_system);
+        of_disks.map(|((device, _), heard)| (device.as_str(), heard))
     }
 
     /// Every device that something was said of.
@@ -403,15 +405,15 @@ mod tests {
     #[test]
     fn news_grow_old_and_further_ones_are_another_occurrence() {
         let mut one = ledger("3,7,1000000,-;I/O error, dev sda, sector 9 op 0x1:(WRITE)\n");
-        let reading = one.of_disk("sda").unwrap().reading("sda", "sda");
+        let reading = one.of_disks().next().unwrap().1.reading("sda", "sda");
         assert!(
             reading.level == Level::Critical && reading.stops_writes && reading.facts["occurrence"] == "7"
         );
         lines("3,9,2000000,-;I/O error, dev sda, sector 9 op 0x1:(WRITE)\n").for_each(|line| one.note(&line));
-        assert_eq!(one.of_disk("sda").unwrap().reading("sda", "sda").facts["occurrence"], "9");
+        assert_eq!(one.of_disks().next().unwrap().1.reading("sda", "sda").facts["occurrence"], "9");
         one.forget(2.0 + DISK_SECONDS);
-        assert!(one.of_disk("sda").is_some());
+        assert!(one.of_disks().next().is_some());
         one.forget(2.5 + DISK_SECONDS);
-        assert!(one.of_disk("sda").is_none());
+        assert!(one.of_disks().next().is_none());
     }
 }

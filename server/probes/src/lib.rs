@@ -6,11 +6,13 @@
 
 pub mod alertmanager;
 pub mod btrfs;
+pub mod canary;
 pub mod diskstats;
 pub mod e2fsck;
 pub mod ext4;
 pub mod inspect;
 pub mod kernel_log;
+pub mod machine;
 mod md;
 pub mod md_sysfs;
 pub mod mdadm;
@@ -19,6 +21,7 @@ pub mod mountinfo;
 pub mod smart;
 pub mod space;
 pub mod tune2fs;
+pub mod watch;
 pub mod xfs;
 pub mod xfs_repair;
 pub mod zfs_kstat;

@@ -127,7 +127,7 @@ impl Scrub {
             "finished" if self.0.iter().all(|part| part.says_clean) => {
                 (Level::Ok, "the last scrub found no errors".into())
             }
-            "never" => (Level::Unknown, "it has never been scrubbed".into()),
+            "never" => (Level::Ok, "it has never been scrubbed: run btrfs scrub now and then".into()),
             status @ ("aborted" | "interrupted") => (
                 Level::Unknown,
                 format!(
@@ -218,7 +218,7 @@ mod tests {
             assert_eq!((reading.level, &reading.facts["rc"]), (Level::Unknown, &1.into()));
         }
         assert_eq!(reading(&RUNNING.replace("running", "finished")).level, Level::Ok);
-        assert_eq!(reading("UUID: 9162\n\tno stats available\n").level, Level::Unknown);
+        assert_eq!(reading("UUID: 9162\n\tno stats available\n").facts["status"], "never");
     }
 
     #[test]
