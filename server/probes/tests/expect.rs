@@ -1,5 +1,7 @@
 //! Every row of `fixtures/EXPECT.tsv`: a fact is read exactly, word for word; a row of prose has a matcher beside its words.
 
+#![allow(clippy::unwrap_used)]
+
 mod prose;
 
 use std::collections::BTreeSet;

@@ -1,5 +1,7 @@
 //! Texts that no tool wrote: cut off, empty, garbage. Nothing panics, and nothing that was not understood is called well.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

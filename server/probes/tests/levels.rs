@@ -1,5 +1,7 @@
 //! How bad what is, where the recorded outputs do not reach.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 
 use salvor_domain::health::thresholds::Thresholds;
