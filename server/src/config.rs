@@ -115,7 +115,7 @@ type Variables = HashMap<String, String>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("{file}: {source}")]
+    #[error("{file}: {source}; name another file with --config, or leave it out for the embedded defaults")]
     Read { file: String, source: std::io::Error },
     #[error("{file}: {message}")]
     Toml { file: String, message: String },

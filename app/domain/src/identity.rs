@@ -83,12 +83,18 @@ impl Doubt {
     /// In words about the folder `shown`, up to what is to be done.
     pub fn words(self, shown: &str) -> String {
         match self {
-            Self::Bare => format!("the folder {shown} is empty and was not before: is its disk mounted?"),
+            Self::Bare => {
+                format!("the folder {shown} is empty and was not before, as when its disk is not mounted")
+            }
             Self::OtherFileSystem => {
-                format!("the folder {shown} lies on another file system than before: is its disk mounted?")
+                format!(
+                    "the folder {shown} lies on another file system than before, as when its disk is not mounted"
+                )
             }
             Self::OtherMark => {
-                format!("the folder {shown} is marked as another volume or copy: is the right disk mounted?")
+                format!(
+                    "the folder {shown} is marked as another volume or copy, as when the wrong disk is mounted"
+                )
             }
         }
     }

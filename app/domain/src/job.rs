@@ -445,7 +445,11 @@ impl JobReport {
         match self.state.as_str() {
             "failed" => 3,
             "paused" if self.is_stuck() => 3,
-            "finished" if self.dry_run => u8::from(self.files.failed > 0),
+            // The plan of a reunite knows already whom it will leave; others find only in their work.
+            "finished" if self.dry_run => {
+                let leaves = self.kind == JobKind::Reunite && !self.is_well();
+                u8::from(self.files.failed > 0 || leaves)
+            }
             "finished" if self.files.failed == 0 && self.is_well() => 0,
             _ => 1,
         }

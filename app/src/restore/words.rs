@@ -334,8 +334,8 @@ mod tests {
         };
         let words = paused(&stuck).unwrap();
         assert_eq!(words, "The disk of the volume is full. Next try at 03:12:10 UTC.");
-        let by_hand = JobReport { reason: Some("ann paused it".into()), tries_again_at: None, ..stuck };
-        assert_eq!(paused(&by_hand).unwrap(), "Paused: ann paused it");
+        let by_hand = JobReport { reason: Some("ann asked for it".into()), tries_again_at: None, ..stuck };
+        assert_eq!(paused(&by_hand).unwrap(), "Paused: ann asked for it");
         assert_eq!(paused(&JobReport { state: "running".into(), ..by_hand }), None);
     }
 

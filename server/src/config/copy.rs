@@ -8,6 +8,7 @@ use salvor_copies::place::{
 use salvor_copies::secret::Secret;
 use salvor_domain::timetable::Timetable;
 use salvor_domain::volume::CopyKind;
+use strsim::damerau_levenshtein;
 
 use super::raw::{checked_name, wrong};
 use super::{ConfigError, CopyConfig, Variables};
@@ -219,7 +220,11 @@ impl Keys<'_> {
     }
 
     fn text(&mut self, key: &str, what: &str) -> Result<String, ConfigError> {
-        self.optional(key)?.ok_or_else(|| wrong(self.key(key), format!("is missing: {what}")))
+        self.optional(key)?.ok_or_else(|| {
+            let misspelt = self.table.keys().find(|other| damerau_levenshtein(key, other) <= 2);
+            let instead = misspelt.map(|other| format!("; \"{other}\" is there: was {key} meant?"));
+            wrong(self.key(key), format!("is missing: {what}{}", instead.unwrap_or_default()))
+        })
     }
 
     fn file(&mut self, key: &str) -> Result<Option<PathBuf>, ConfigError> {

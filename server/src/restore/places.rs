@@ -152,9 +152,9 @@ async fn record(
 fn advice(work: &Work, copy: Option<&Copy>) -> String {
     let volume = &work.place.volume.name;
     match copy {
-        None => format!("mount it; if it is a new, empty one, say so: salvor restore {volume} --replaced"),
+        None => format!("mount it, or if it is a new, empty one, say so: salvor restore {volume} --replaced"),
         Some(copy) => format!(
-            "mount it; if it is a new, empty one, say so: salvor protect {volume} --replaced {}",
+            "mount it, or if it is a new, empty one, say so: salvor protect {volume} --replaced {}",
             copy.config.name
         ),
     }

@@ -11,12 +11,10 @@ use crate::volumes::{catalogue, rates_store, service, store as volumes};
 
 /// Of one volume, or of all in the configuration's order.
 pub async fn readiness(core: &Core, volume: Option<&str>) -> Result<Vec<ReadinessView>> {
-    let all = core.config.volumes.iter();
-    let configs: Vec<&VolumeConfig> =
-        all.filter(|config| volume.is_none_or(|name| config.name == name)).collect();
-    if let (Some(name), []) = (volume, configs.as_slice()) {
-        return Err(Error::not_found(format!("There is no volume \"{name}\" in the configuration.")));
-    }
+    let configs: Vec<&VolumeConfig> = match volume {
+        Some(name) => vec![service::configured(core, name)?],
+        None => core.config.volumes.iter().collect(),
+    };
     let mut views = Vec::with_capacity(configs.len());
     for config in configs {
         views.push(of(core, config).await?);

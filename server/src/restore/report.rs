@@ -184,14 +184,15 @@ fn why_nothing(report: &JobReport) -> Option<String> {
         return None;
     }
     let plan = report.plan.as_ref();
-    // A catalogue of nothing but deleted files is not an empty one.
-    if plan.is_some_and(|plan| plan.tombstoned > 0) {
-        return None;
-    }
     let there = plan.map_or(0, |plan| plan.in_place + plan.newer);
     if there > 0 {
         let files = units::counted(there, "file is", "files are");
         return Some(format!("nothing was missing: {files} in place"));
+    }
+    if plan.is_some_and(|plan| plan.tombstoned > 0) {
+        return Some(
+            "there was nothing to do: every file of the catalogue was deleted by its owner".to_owned(),
+        );
     }
     let extra = match report.findings.extra {
         0 => String::new(),

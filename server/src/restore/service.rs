@@ -15,7 +15,6 @@ use salvor_domain::path::{FilePath, Glob};
 use salvor_domain::volume::FileState;
 
 use crate::clock::random;
-use crate::config::VolumeConfig;
 use crate::core::Core;
 use crate::database::Tx;
 use crate::error::{Error, Result};
@@ -27,7 +26,7 @@ use crate::restore::report::report;
 use crate::restore::store::segments::{self, ItemState, NewSegment, SegmentKind};
 use crate::restore::store::{self, Job, figures, prune, resting};
 use crate::restore::worker;
-use crate::volumes::service::disk_replaced;
+use crate::volumes::service::{configured, disk_replaced, unknown_volume};
 use crate::volumes::store::{self as volumes, VolumeRow};
 use crate::volumes::{catalogue, findings};
 
@@ -40,8 +39,9 @@ pub async fn start(core: &Core, actor: &Actor, new: NewJob, ticket: Option<i64>)
     check(core, configured(core, &new.volume)?, &new).await?;
     let now = core.clock.now();
     let mut tx = core.db.begin().await?;
-    let volume =
-        volumes::volume_to_change(&mut tx, &new.volume).await?.ok_or_else(|| unknown(core, &new.volume))?;
+    let volume = volumes::volume_to_change(&mut tx, &new.volume)
+        .await?
+        .ok_or_else(|| unknown_volume(core, &new.volume))?;
     check_mode(&mut tx, core, &volume, &new).await?;
     take_word(&mut tx, now, actor, &volume, &new).await?;
     let request = with_seed(new.request);
@@ -110,7 +110,7 @@ pub async fn control(core: &Core, actor: &Actor, id: JobId, control: JobControl)
             (Job { approved: true, ..job }.moved(state, now), EventKind::JobApproved, "approved the plan")
         }
         JobControl::Pause => {
-            let reason = format!("{} paused it", actor.name);
+            let reason = format!("{} asked for it", actor.name);
             let state = job.state.clone().pause(actor.name.clone(), reason, now)?;
             (job.moved(state, now), EventKind::JobPaused, "paused it")
         }
@@ -164,7 +164,9 @@ pub async fn pause_protect(
 pub async fn jobs(core: &Core, volume: Option<&str>, active: bool, limit: u32) -> Result<Vec<JobReport>> {
     let mut tx = core.db.read().await?;
     let volume_id = match volume {
-        Some(name) => Some(volumes::volume(&mut tx, name).await?.ok_or_else(|| unknown(core, name))?.id),
+        Some(name) => {
+            Some(volumes::volume(&mut tx, name).await?.ok_or_else(|| unknown_volume(core, name))?.id)
+        }
         None => None,
     };
     let now = core.clock.now();
@@ -262,19 +264,6 @@ pub(super) fn allowed(actor: &Actor) -> Result<()> {
     }
     let least = Permission::RunJobs.least_role();
     Err(Error::Forbidden(format!("Running jobs needs the role {least}; yours is {}.", actor.role)))
-}
-
-fn configured<'c>(core: &'c Core, name: &str) -> Result<&'c VolumeConfig> {
-    core.config.volume(name).ok_or_else(|| unknown(core, name))
-}
-
-fn unknown(core: &Core, name: &str) -> Error {
-    let names: Vec<&str> = core.config.volumes.iter().map(|volume| volume.name.as_str()).collect();
-    let known = match names.as_slice() {
-        [] => "the configuration has none".to_owned(),
-        names => format!("there is: {}", names.join(", ")),
-    };
-    Error::not_found(format!("There is no volume \"{name}\"; {known}."))
 }
 
 pub(super) fn no_such_job(id: JobId) -> Error {

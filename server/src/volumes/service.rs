@@ -215,16 +215,21 @@ pub fn require(actor: &Actor, permission: Permission) -> Result<()> {
     Err(Error::Forbidden(format!("This needs the role {least}; yours is {role}.")))
 }
 
-pub(super) fn configured<'a>(core: &'a Core, name: &str) -> Result<&'a VolumeConfig> {
-    core.config.volume(name).ok_or_else(|| unknown_volume(name))
+pub fn configured<'a>(core: &'a Core, name: &str) -> Result<&'a VolumeConfig> {
+    core.config.volume(name).ok_or_else(|| unknown_volume(core, name))
 }
 
 pub(super) fn found(row: Option<VolumeRow>, name: &str) -> Result<VolumeRow> {
-    row.ok_or_else(|| unknown_volume(name))
+    row.ok_or_else(|| Error::not_found(format!("The volume \"{name}\" is not in the database yet.")))
 }
 
-fn unknown_volume(name: &str) -> Error {
-    Error::not_found(format!("There is no volume \"{name}\" in the configuration."))
+pub fn unknown_volume(core: &Core, name: &str) -> Error {
+    let names: Vec<&str> = core.config.volumes.iter().map(|volume| volume.name.as_str()).collect();
+    let known = match names.as_slice() {
+        [] => "the configuration has none".to_owned(),
+        names => format!("there is: {}", names.join(", ")),
+    };
+    Error::not_found(format!("There is no volume \"{name}\"; {known}."))
 }
 
 /// The rows of the copies that are configured, in the order of the configuration.

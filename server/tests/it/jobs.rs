@@ -165,6 +165,8 @@ on_both_engines! {
         }
         // The catalogue still believes in the copies; the first restore finds out.
         assert_eq!(run(app, restore()).await.files.failed, 40);
+        let missing = async || volumes::volume(&app.core, "uploads").await.unwrap().findings.missing;
+        assert_eq!(missing().await, 40, "what stays lost is known without a check");
         let other = app.path("files/rose/gallery 1/p1.jpg");
         std::fs::remove_file(&other).unwrap();
         let report = run(app, restore()).await;
@@ -180,6 +182,7 @@ on_both_engines! {
         assert_eq!((report.exit_code(), report.files.done, report.failures.len()), (0, 41, 0), "{report:#?}");
         assert_eq!(report.bytes.total, plan.total.bytes + plan.in_no_copy_bytes, "{report:#?}");
         assert_eq!(report.bytes.done, report.bytes.total, "{report:#?}");
+        assert_eq!(missing().await, 0);
     }
 
     async fn a_plan_is_read_before_it_is_approved(app: &TestApp) {

@@ -1,11 +1,13 @@
 //! What is said of jobs is true: of what holds them up, of plans that would fail, of limits.
 
 use salvor::restore::{Worker, service};
+use salvor::volumes::service as volumes;
 use salvor_app::restore::port::NewJob;
+use salvor_domain::account::Actor;
 use salvor_domain::ids::JobId;
 use salvor_domain::job::{JobControl, JobRequest};
 use salvor_domain::limits::JobLimits;
-use salvor_domain::path::Glob;
+use salvor_domain::path::{FilePath, Glob};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::TestApp;
@@ -44,6 +46,12 @@ on_both_engines! {
         run(app, protect()).await;
         let (text, code) = says(app, &["restore", "uploads"]).await;
         assert_eq!((text.trim(), code), ("uploads: nothing was missing: 1 file is in place.", 0));
+        let only = FilePath::new("new.jpg").unwrap();
+        volumes::mark_deleted(&app.core, &Actor::salvor(), "uploads", &only).await.unwrap();
+        std::fs::remove_file(app.path("files/new.jpg")).unwrap();
+        let (text, code) = says(app, &["restore", "uploads"]).await;
+        let deleted = "uploads: there was nothing to do: every file of the catalogue was deleted by its owner.";
+        assert_eq!((text.trim(), code), (deleted, 0));
     }
 
     async fn a_copy_that_its_limit_holds_is_named_and_the_end_is_not_known(app: &TestApp) {

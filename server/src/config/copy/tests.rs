@@ -58,6 +58,7 @@ fn what_is_wrong_names_the_copy_the_key_and_what_would_be_right() {
     let sftp = "kind = \"sftp\"\nhost = \"backup\"\nuser = \"salvor\"\n";
     for (keys, words) in [
         ("kind = \"fs\"", &["path", "is missing", "folder"][..]),
+        ("kind = \"fs\"\npaht = \"/x\"", &["path", "is missing", "\"paht\" is there: was path meant?"]),
         ("kind = \"s3\"\nendpoint = \"https://s3.example.com\"", &["bucket", "is missing"]),
         ("kind = \"s3\"\nbucket = \"b\"", &["endpoint", "is missing", "region"]),
         ("kind = \"s3\"\nbucket = \"b/c\"", &["bucket", "root"]),

@@ -304,6 +304,7 @@ impl Segment<'_> {
             let done: Vec<FilePath> = verdicts.done.iter().map(|&path| path.clone()).collect();
             findings::resolve(&mut tx, volume, &done, now).await?;
             findings::report(&mut tx, volume, job.id, now, &verdicts.findings).await?;
+            findings::report(&mut tx, volume, job.id, now, &verdicts.stay_lost(rows)).await?;
             let changed =
                 FindingCounts { changed: verdicts.findings.len() as u64, ..FindingCounts::default() };
             figures::add_findings(&mut tx, job.id, &changed).await?;
@@ -453,6 +454,20 @@ impl<'r> Verdicts<'r> {
     fn fail(&mut self, path: &FilePath, reason: String) {
         self.failures.push((path.clone(), reason));
     }
+
+    /// Of what failed, that which is not there: of what is corrupt there is a finding already.
+    fn stay_lost(&self, rows: &[CatalogueRow]) -> Vec<NewFinding> {
+        let row = |path: &FilePath| rows.binary_search_by(|row| row.path.cmp(path)).ok().map(|at| &rows[at]);
+        let failed = self.failures.iter().filter_map(|(path, why)| Some((row(path)?, why)));
+        let gone = failed.filter(|(row, _)| row.state != FileState::Corrupt);
+        gone.map(|(row, why)| stays_lost(&row.path, row.size, why)).collect()
+    }
+}
+
+/// That a file could not be brought back is known from then on, without a check.
+pub fn stays_lost(path: &FilePath, size: u64, why: &str) -> NewFinding {
+    let detail = format!("a restore could not bring it back: {why}");
+    NewFinding { path: path.clone(), kind: FindingKind::Missing, size, detail }
 }
 
 /// The bytes of a group's files that are counted as moved.

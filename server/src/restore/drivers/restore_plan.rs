@@ -14,7 +14,7 @@ use salvor_domain::volume::FileState;
 use salvor_engine::{Entry, SourceHandle};
 
 use crate::restore::drivers::filling::Filling;
-use crate::restore::drivers::restore::{Asked, NO_COPY};
+use crate::restore::drivers::restore::{Asked, NO_COPY, stays_lost};
 use crate::restore::drivers::reunite::{Claims, Nameless};
 use crate::restore::drivers::{Planned, counts};
 use crate::restore::estimate;
@@ -272,6 +272,12 @@ impl<'a> Planning<'a> {
             };
             let id = segments::insert(tx, job.id, &segment).await?;
             segments::insert_items(tx, id, &self.lost, ItemState::Failed).await?;
+        }
+        if !job.dry_run && self.asked.folder.is_none() {
+            // Of what is corrupt or unreadable there is a finding, or it would not have been planned for.
+            let gone = self.lost.iter().filter(|item| !item.corrupt);
+            let gone: Vec<_> = gone.map(|item| stays_lost(&item.path, item.size, NO_COPY)).collect();
+            findings::report(tx, self.work.place.volume.id, job.id, now, &gone).await?;
         }
         let failures: Vec<_> = self.lost.iter().map(|item| (item.path.clone(), NO_COPY.to_owned())).collect();
         Ok(figures::add_failures(tx, job.id, &failures, now).await?)

@@ -36,12 +36,12 @@ on_both_engines! {
             for id in ids {
                 let report = stuck(app, id).await;
                 let reason = report.reason.clone().unwrap();
-                assert!(reason.contains("is its disk mounted") && reason.contains("--replaced"), "{report:#?}");
+                assert!(reason.contains("its disk is not mounted") && reason.contains("--replaced"), "{report:#?}");
                 assert_eq!((report.findings.total(), report.files.failed, report.exit_code()), (0, 0, 3));
             }
             assert!(tree(&app.path("files")).is_empty(), "the mount point stays empty");
             let reach = volumes::volume(&app.core, "uploads").await.unwrap().reach;
-            assert!(reach.because().unwrap().contains("is its disk mounted"), "{reach:?}");
+            assert!(reach.because().unwrap().contains("its disk is not mounted"), "{reach:?}");
             let asked = [FilePath::new("site 1/1.jpg").unwrap()];
             let facts = lookup::look_up(&app.core, "uploads", &asked).await.unwrap();
             assert!(matches!(facts[0].on_disk, lookup::OnDisk::Unknown(_)), "{facts:?}");
