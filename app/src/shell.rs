@@ -12,6 +12,7 @@ use leptos_router::{SsrMode, path};
 
 use crate::accounts::pages::{AccountPage, LinkPage, SignInPage};
 use crate::accounts::port::Viewer;
+use crate::health::pages::{HostsPage, SignalPage};
 use crate::incidents::pages::{ComponentsPage, IncidentPage, IncidentsPage, OpenIncidentPage};
 use crate::restore::pages::{JobPage, JobsPage, ReadinessPage};
 use crate::tickets::pages::{QueuePage, TicketPage};
@@ -66,6 +67,8 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/console/jobs") view=JobsPage ssr=SsrMode::Async />
                     <Route path=path!("/console/jobs/:id") view=JobPage ssr=SsrMode::Async />
                     <Route path=path!("/console/readiness") view=ReadinessPage ssr=SsrMode::Async />
+                    <Route path=path!("/console/health") view=HostsPage ssr=SsrMode::Async />
+                    <Route path=path!("/console/health/signal") view=SignalPage ssr=SsrMode::Async />
                     <Route path=path!("/console/volumes/:name") view=VolumePage ssr=SsrMode::Async />
                     <Route path=path!("/console/incidents") view=IncidentsPage ssr=SsrMode::Async />
                     <Route path=path!("/console/incidents/open") view=OpenIncidentPage ssr=SsrMode::Async />

@@ -15,7 +15,7 @@ use {
     salvor_domain::ids::JobId,
     salvor_domain::job::{JobReport, JobRequest},
     salvor_domain::limits::LimitsChange,
-    salvor_domain::path::Glob,
+    salvor_domain::path::{FilePath, Glob},
 };
 
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
@@ -44,6 +44,9 @@ pub struct RestoreRequest {
     pub volume: String,
     #[serde(default)]
     pub path: String,
+    /// This very file alone: its path's bytes in hexadecimal; blank means what `path` says.
+    #[serde(default)]
+    pub file_hex: String,
     /// Copies to read from; none means all, in their order.
     #[serde(default)]
     pub from: Vec<String>,
@@ -120,9 +123,8 @@ pub async fn start_adopt(request: AdoptRequest) -> Result<(), Problem> {
 /// Plans a restore, which then waits until somebody has read the plan.
 #[server(prefix = "/console/do", endpoint = "plan_restore")]
 pub async fn plan_restore(request: RestoreRequest) -> Result<(), Problem> {
-    let paths = patterns(&request.path);
-    let restore = JobRequest::Restore { from: request.from, paths, files: Vec::new(), to_folder: None };
-    start(NewJob { hold: true, replaced: request.replaced, ..NewJob::new(request.volume, restore) }).await
+    let page = Address::console(&["volumes", &request.volume]);
+    settle(plan(request).await, page, job_page)
 }
 
 /// Plans to put nameless files back, which then waits until somebody has read the plan.
@@ -165,6 +167,17 @@ pub async fn read_job(job: String) -> Result<JobView, Problem> {
 async fn start(job: NewJob) -> Result<(), Problem> {
     let page = Address::console(&["volumes", &job.volume]);
     settle(begin(job).await, page, job_page)
+}
+
+#[cfg(feature = "ssr")]
+async fn plan(request: RestoreRequest) -> Result<JobReport, Problem> {
+    let files = match request.file_hex.as_str() {
+        "" => Vec::new(),
+        hex => vec![FilePath::from_hex(hex).map_err(|why| Problem::Invalid(why.to_string()))?],
+    };
+    let paths = patterns(&request.path);
+    let restore = JobRequest::Restore { from: request.from, paths, files, to_folder: None };
+    begin(NewJob { hold: true, replaced: request.replaced, ..NewJob::new(request.volume, restore) }).await
 }
 
 #[cfg(feature = "ssr")]

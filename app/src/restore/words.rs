@@ -67,6 +67,17 @@ pub fn scope(report: &JobReport) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
+/// Files that the volume misses until the job has done its work.
+pub fn to_bring_back(job: &JobReport) -> u64 {
+    let to_volume = match &job.request {
+        JobRequest::Restore { to_folder, .. } => to_folder.is_none(),
+        JobRequest::Reunite { .. } => true,
+        _ => false,
+    };
+    let left = job.files.total.saturating_sub(job.files.done + job.files.skipped);
+    if to_volume && !job.dry_run { left } else { 0 }
+}
+
 pub fn has_ended(report: &JobReport) -> bool {
     matches!(report.state.as_str(), "finished" | "failed" | "cancelled")
 }

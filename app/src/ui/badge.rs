@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 use salvor_domain::finding::FindingKind;
+use salvor_domain::health::Level;
 use salvor_domain::incident::{ComponentStatus, Impact, IncidentStatus};
 use salvor_domain::readiness::Verdict;
 use salvor_domain::ticket::{LineState, TicketState, Verdict as Diagnosis};
@@ -22,6 +23,16 @@ pub fn mode(mode: Mode) -> (Tone, &'static str) {
         Mode::Normal => (Tone::Ok, "Normal"),
         Mode::ReadOnly => (Tone::Warn, "Read-only"),
         Mode::Failover => (Tone::Bad, "Failover"),
+    }
+}
+
+/// What is not known is not green.
+pub fn level(level: Level) -> (Tone, &'static str) {
+    match level {
+        Level::Ok => (Tone::Ok, "OK"),
+        Level::Unknown => (Tone::Plain, "Unknown"),
+        Level::Warning => (Tone::Warn, "Warning"),
+        Level::Critical => (Tone::Bad, "Critical"),
     }
 }
 

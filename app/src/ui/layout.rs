@@ -10,8 +10,9 @@ use crate::problem::Problem;
 use crate::ui::address::PROBLEM;
 
 /// The pages that the navigation leads to, by address and name.
-const PLACES: [(&str, &str); 6] = [
+const PLACES: [(&str, &str); 7] = [
     ("/console", "Overview"),
+    ("/console/health", "Health"),
     ("/console/jobs", "Jobs"),
     ("/console/readiness", "Readiness"),
     ("/console/incidents", "Incidents"),
@@ -114,6 +115,7 @@ mod tests {
             ("/console", "/console"),
             ("/console/volumes/uploads", "/console"),
             ("/console/jobs/1", "/console/jobs"),
+            ("/console/health/signal", "/console/health"),
             ("/console/tickets/", "/console/tickets"),
         ] {
             let current: Vec<_> = PLACES.iter().filter(|(address, _)| is_within(path, address)).collect();

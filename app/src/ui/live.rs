@@ -4,6 +4,12 @@
 
 use leptos::prelude::*;
 
+/// Jobs that have not ended.
+pub const LIVE: &str = "/api/v1/live";
+/// The same, and all volumes at a glance in messages named [`VOLUMES`].
+pub const LIVE_WITH_VOLUMES: &str = "/api/v1/live?volumes=true";
+pub const VOLUMES: &str = "volumes";
+
 /// Whether what an island shows is fresh; a stale figure must not look like a live one (promise I10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Line {
@@ -27,17 +33,28 @@ pub fn LiveMark(line: Signal<Line>) -> impl IntoView {
 }
 
 /// Calls `on_data` with each message that can be read, from when the island wakes until the page goes.
-#[cfg(feature = "hydrate")]
 pub fn listen<T: serde::de::DeserializeOwned + 'static>(
     url: String,
     line: WriteSignal<Line>,
     on_data: impl Fn(T) + 'static,
 ) {
+    listen_for(&url, "message", line, on_data);
+}
+
+/// The same for the messages of one name. Islands that listen to one address share its connection: a browser has six for
+/// all its tabs.
+#[cfg(feature = "hydrate")]
+pub fn listen_for<T: serde::de::DeserializeOwned + 'static>(
+    url: &str,
+    name: &str,
+    line: WriteSignal<Line>,
+    on_data: impl Fn(T) + 'static,
+) {
     use wasm_bindgen::JsCast;
     use wasm_bindgen::closure::Closure;
-    use web_sys::{EventSource, MessageEvent};
+    use web_sys::MessageEvent;
 
-    let Ok(source) = EventSource::new(&url) else { return };
+    let Some(source) = source(url) else { return };
     let heard = Closure::<dyn Fn(MessageEvent)>::new(move |message: MessageEvent| {
         let text = message.data().as_string().unwrap_or_default();
         if let Ok(data) = serde_json::from_str(&text) {
@@ -45,17 +62,38 @@ pub fn listen<T: serde::de::DeserializeOwned + 'static>(
             on_data(data);
         }
     });
-    source.set_onmessage(Some(heard.as_ref().unchecked_ref()));
     let failed = Closure::<dyn Fn()>::new(move || line.set(Line::Lost));
-    source.set_onerror(Some(failed.as_ref().unchecked_ref()));
+    // It refuses nothing but a name that is no text.
+    let _ = source.add_event_listener_with_callback(name, heard.as_ref().unchecked_ref());
+    let _ = source.add_event_listener_with_callback("error", failed.as_ref().unchecked_ref());
     // The page owns them: there is no navigation that would outlive it.
     heard.forget();
     failed.forget();
 }
 
+#[cfg(feature = "hydrate")]
+fn source(url: &str) -> Option<web_sys::EventSource> {
+    use std::cell::RefCell;
+    use std::collections::BTreeMap;
+    use web_sys::EventSource;
+
+    thread_local! {
+        static OPEN: RefCell<BTreeMap<String, EventSource>> = const { RefCell::new(BTreeMap::new()) };
+    }
+    OPEN.with_borrow_mut(|open| match open.get(url) {
+        Some(source) => Some(source.clone()),
+        None => {
+            let source = EventSource::new(url).ok()?;
+            open.insert(url.to_owned(), source.clone());
+            Some(source)
+        }
+    })
+}
+
 #[cfg(not(feature = "hydrate"))]
-pub fn listen<T: serde::de::DeserializeOwned + 'static>(
-    _url: String,
+pub fn listen_for<T: serde::de::DeserializeOwned + 'static>(
+    _url: &str,
+    _name: &str,
     _line: WriteSignal<Line>,
     _on_data: impl Fn(T) + 'static,
 ) {

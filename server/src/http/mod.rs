@@ -8,6 +8,7 @@ pub mod client;
 pub mod console;
 pub mod extract;
 pub mod feed;
+pub mod glances;
 pub mod guard;
 pub mod idempotency;
 pub mod metrics;

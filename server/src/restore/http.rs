@@ -21,6 +21,7 @@ use super::live::Live;
 use super::need::Raised;
 use super::{need, pace, readiness, service};
 use crate::core::Core;
+use crate::http::glances::Looks;
 use crate::http::{Answer, ApiProblem, AppState, Caller, Json, Path, Query};
 
 /// Progress is told at most twice a second.
@@ -39,6 +40,7 @@ pub fn routes() -> Router<AppState> {
         .route("/api/v1/readiness", get(all_readiness))
         .route("/api/v1/volumes/{name}/readiness", get(one_readiness))
         .layer(Extension(Live::default()))
+        .layer(Extension(Looks::default()))
 }
 
 #[derive(Debug, serde::Deserialize)]
@@ -169,13 +171,25 @@ fn ended(report: &JobReport) -> bool {
     matches!(report.state.as_str(), "finished" | "failed" | "cancelled")
 }
 
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    /// All volumes at a glance as well, in messages of that name.
+    #[serde(default)]
+    volumes: bool,
+}
+
 /// The jobs that have not ended, whenever one changes. All listeners share one look at the database.
 async fn live(
     State(core): State<Core>,
     State(stop): State<CancellationToken>,
     Extension(live): Extension<Live>,
+    Extension(looks): Extension<Looks>,
+    Query(wanted): Query<Wanted>,
 ) -> Response {
-    sse(stop, stream::unfold(None, move |told| next_list(core.clone(), live.clone(), told)))
+    let volumes = looks.stream(core.clone());
+    let jobs = stream::unfold(None, move |told| next_list(core.clone(), live.clone(), told));
+    if wanted.volumes { sse(stop, stream::select(jobs, volumes)) } else { sse(stop, jobs) }
 }
 
 type List = std::sync::Arc<str>;

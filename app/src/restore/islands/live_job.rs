@@ -10,6 +10,7 @@ use salvor_domain::progress::Sample;
 use salvor_domain::units;
 
 use crate::restore::api::{ControlJob, read_job};
+use crate::restore::pages::need;
 use crate::restore::port::JobView;
 use crate::restore::words;
 use crate::ui::chart::RateChart;
@@ -43,6 +44,10 @@ pub fn LiveJob(view: JobView, may_control: bool) -> impl IntoView {
             .with(|report| (report.state.clone(), words::can_retry(report), report.tries_again_at.is_some()))
     });
     let plan = Memo::new(move |_| report.with(|report| report.plan.clone()));
+    // Somebody may be typing there: it goes when the job ends, and is not drawn again before.
+    let is_told = Memo::new(move |_| {
+        report.with(|report| (words::has_ended(report), report.plan.is_some(), report.kind))
+    });
     let failures = Memo::new(move |_| report.with(|report| (report.failures.clone(), report.files.failed)));
     let is_going = Memo::new(move |_| !report.with(words::has_ended));
     let announcement = Memo::new(move |_| report.with(words::announcement));
@@ -58,6 +63,10 @@ pub fn LiveJob(view: JobView, may_control: bool) -> impl IntoView {
         {move || plan.with(|plan| plan.as_ref().map(planned))}
         {move || report.with(sources)}
         {move || failures.with(|(failures, total)| failed(failures, *total))}
+        {move || {
+            is_told.track();
+            may_control.then(|| report.with_untracked(need::panel))
+        }}
         {move || log.with(|log| logged(log))}
     }
 }

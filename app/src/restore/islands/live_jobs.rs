@@ -5,14 +5,16 @@ use salvor_domain::job::JobReport;
 use salvor_domain::units;
 
 use crate::restore::words;
-use crate::ui::live::{Line, LiveMark, listen};
+use crate::ui::live::{LIVE, LIVE_WITH_VOLUMES, Line, LiveMark, listen};
 use crate::ui::{Address, Bar, Empty};
 
+/// `among_volumes`: on a page that shows live volumes as well, which come over the same connection.
 #[island]
-pub fn LiveJobs(jobs: Vec<JobReport>) -> impl IntoView {
+pub fn LiveJobs(jobs: Vec<JobReport>, among_volumes: bool) -> impl IntoView {
     let (jobs, set_jobs) = signal(jobs);
     let (line, set_line) = signal(Line::Page);
-    listen("/api/v1/live".to_owned(), set_line, move |fresh: Vec<JobReport>| set_jobs.set(fresh));
+    let url = if among_volumes { LIVE_WITH_VOLUMES } else { LIVE };
+    listen(url.to_owned(), set_line, move |fresh: Vec<JobReport>| set_jobs.set(fresh));
     let addresses =
         Memo::new(move |_| jobs.with(|jobs| jobs.iter().map(|job| job.job.clone()).collect::<Vec<_>>()));
     let find = move |id: &str| jobs.with(|jobs| jobs.iter().find(|job| job.job == id).cloned());
@@ -42,7 +44,7 @@ pub fn LiveJobs(jobs: Vec<JobReport>) -> impl IntoView {
     }
 }
 
-fn figures(job: &JobReport) -> impl IntoView + use<> {
+pub fn figures(job: &JobReport) -> impl IntoView + use<> {
     let label = format!("Progress of {}", words::title(job));
     let far = match job.files.total {
         0 => "counting …".to_owned(),
@@ -70,14 +72,17 @@ mod tests {
     #[test]
     fn the_first_view_is_complete_without_a_script() {
         let jobs = vec![JobView::sample().report];
-        let html = rendered(|| view! { <LiveJobs jobs /> });
+        let html = rendered(|| view! { <LiveJobs jobs among_volumes=false /> });
         for needed in ["Restore of uploads", "40 of 60 files", "1 failed", "about 12–25 s left", "As of when"]
         {
             assert!(html.contains(needed), "{needed} in {html}");
         }
         let unknown = vec![JobReport { eta: None, ..JobView::sample().report }];
-        assert!(rendered(|| view! { <LiveJobs jobs=unknown /> }).contains("time left not known yet"));
-        let html = rendered(|| view! { <LiveJobs jobs=vec![] /> });
+        assert!(
+            rendered(|| view! { <LiveJobs jobs=unknown among_volumes=false /> })
+                .contains("time left not known yet")
+        );
+        let html = rendered(|| view! { <LiveJobs jobs=vec![] among_volumes=false /> });
         assert!(html.contains("No job is under way"));
     }
 }

@@ -4,4 +4,4 @@ mod live_job;
 mod live_jobs;
 
 pub use live_job::LiveJob;
-pub use live_jobs::LiveJobs;
+pub use live_jobs::{LiveJobs, figures as job_figures};

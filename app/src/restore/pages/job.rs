@@ -4,7 +4,6 @@ use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
 use salvor_domain::account::Permission;
 
-use super::need;
 use crate::accounts::port::Viewer;
 use crate::ports::Ports;
 use crate::problem::Problem;
@@ -36,7 +35,6 @@ fn job(view: JobView, may_control: bool) -> impl IntoView {
             <a href=String::from(Address::console(&["tickets", &number.to_string()]))>{format!("#{number}")}</a>
         }
     });
-    let needs = may_control.then(|| need::panel(report)).flatten();
     view! {
         <Heading title=words::title(report) />
         <p class="muted">
@@ -45,7 +43,6 @@ fn job(view: JobView, may_control: bool) -> impl IntoView {
         </p>
         {scope}
         <LiveJob view=view may_control />
-        {needs}
     }
 }
 

@@ -28,7 +28,7 @@ fn jobs(all: Vec<JobReport>) -> impl IntoView {
         <Heading title="Jobs" />
         <section aria-labelledby="active">
             <h2 id="active">"Under way"</h2>
-            <LiveJobs jobs=active />
+            <LiveJobs jobs=active among_volumes=false />
         </section>
         <section aria-labelledby="ended">
             <h2 id="ended">"Ended"</h2>

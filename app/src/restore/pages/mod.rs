@@ -2,7 +2,7 @@
 
 mod job;
 mod jobs;
-mod need;
+pub mod need;
 mod readiness;
 
 pub use job::JobPage;

@@ -8,11 +8,19 @@ use salvor_domain::finding::{FindingKind, FindingState};
 use salvor_domain::units;
 
 use crate::accounts::port::Viewer;
+use crate::restore::api::PlanRestore;
 use crate::ui::form::Select;
 use crate::ui::table::Column::{Number, Text};
 use crate::ui::{Address, Badge, Confirm, Empty, Field, Hidden, PostForm, Submit, Table, When, badge};
 use crate::volumes::api::MarkDeleted;
 use crate::volumes::port::{FindingView, FindingsFilter, FindingsPage, VolumeView};
+
+/// What the viewer is offered for each finding.
+#[derive(Clone, Copy)]
+struct May {
+    restore: bool,
+    mark: bool,
+}
 
 /// The filter that an address asks for; a word that is none of ours asks for nothing.
 pub fn filter(query: &ParamsMap) -> FindingsFilter {
@@ -32,7 +40,8 @@ pub fn section(
     filter: &FindingsFilter,
     viewer: Option<&Viewer>,
 ) -> impl IntoView + use<> {
-    let may_mark = viewer.is_some_and(|viewer| viewer.role.may(Permission::MarkDeleted));
+    let may = |permission| viewer.is_some_and(|viewer| viewer.role.may(permission));
+    let may = May { restore: may(Permission::RunJobs), mark: may(Permission::MarkDeleted) };
     let kinds: Vec<_> = FindingKind::ALL
         .iter()
         .map(|&kind| (kind, volume.findings.of(kind)))
@@ -56,7 +65,7 @@ pub fn section(
                 {kinds}
             </ul>
             {filter_form(volume, filter)}
-            {table(volume, page, filter, may_mark)}
+            {table(volume, page, filter, may)}
         </section>
     }
 }
@@ -85,12 +94,12 @@ fn filter_form(volume: &VolumeView, filter: &FindingsFilter) -> impl IntoView + 
     }
 }
 
-fn table(volume: &VolumeView, page: &FindingsPage, filter: &FindingsFilter, may_mark: bool) -> AnyView {
+fn table(volume: &VolumeView, page: &FindingsPage, filter: &FindingsFilter, may: May) -> AnyView {
     if page.findings.is_empty() {
         let why = nothing(volume, filter);
         return view! { <Empty>{why}</Empty> }.into_any();
     }
-    let rows: Vec<_> = page.findings.iter().map(|finding| row(volume, finding, may_mark)).collect();
+    let rows: Vec<_> = page.findings.iter().map(|finding| row(volume, finding, may)).collect();
     let next = page.next.as_ref().map(|after| {
         let address = Address::console(&["volumes", &volume.name])
             .with("kind", filter.kind.map_or("", FindingKind::as_str))
@@ -127,12 +136,23 @@ fn nothing(volume: &VolumeView, filter: &FindingsFilter) -> &'static str {
     }
 }
 
-fn row(volume: &VolumeView, finding: &FindingView, may_mark: bool) -> impl IntoView + use<> {
+fn row(volume: &VolumeView, finding: &FindingView, may: May) -> impl IntoView + use<> {
     let (tone, word) = badge::finding(finding.kind);
     let is_open = finding.state == FindingState::Open;
     let word = if is_open { word.to_owned() } else { format!("{word}, {}", finding.state) };
+    let can_act = is_open && finding.kind.is_loss();
     let (name, path_hex) = (volume.name.clone(), finding.path_hex.clone());
-    let act = (may_mark && is_open && finding.kind.is_loss()).then(move || {
+    let restore = (may.restore && can_act).then(|| {
+        let (name, path_hex) = (name.clone(), path_hex.clone());
+        view! {
+            <PostForm action=PlanRestore::PATH>
+                <Hidden name="request[volume]" value=name />
+                <Hidden name="request[file_hex]" value=path_hex />
+                <Submit label="Plan its restore" class="button quiet small" />
+            </PostForm>
+        }
+    });
+    let act = (may.mark && can_act).then(move || {
         view! {
             <Confirm
                 label="Deleted by its owner …"
@@ -160,7 +180,7 @@ fn row(volume: &VolumeView, finding: &FindingView, may_mark: bool) -> impl IntoV
             <td data-label="Seen">
                 <When at=finding.seen_at />
             </td>
-            <td>{act}</td>
+            <td class="acts">{restore} {act}</td>
         </tr>
     }
 }
@@ -196,11 +216,17 @@ mod tests {
         let filter = FindingsFilter { kind: Some(FindingKind::Missing), ..FindingsFilter::default() };
         let volume = VolumeView::sample();
         let html = rendered(|| section(&volume, &page, &filter, Some(&Viewer::sample())));
-        for needed in
-            ["rose/a.jpg", "value=\"726f7365\"", "12 findings match", "?kind=missing&amp;after=abc#findings"]
-        {
+        for needed in [
+            "rose/a.jpg",
+            "value=\"726f7365\"",
+            "12 findings match",
+            "?kind=missing&amp;after=abc#findings",
+            "name=\"request[file_hex]\"",
+        ] {
             assert!(html.contains(needed), "{needed} in {html}");
         }
+        let html = rendered(|| section(&volume, &page, &filter, None));
+        assert!(!html.contains("method=\"post\""), "who may only look gets no forms that act");
     }
 
     #[test]

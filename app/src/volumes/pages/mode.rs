@@ -1,4 +1,4 @@
-//! The mode of a volume: its reason and evidence, the gate, and the form that changes it.
+//! The mode of a volume, and the form that changes it. What it rests on and the gate stand in the banner above.
 
 use leptos::prelude::*;
 use leptos::server_fn::ServerFn;
@@ -14,8 +14,6 @@ use crate::volumes::port::VolumeView;
 pub fn panel(volume: &VolumeView, viewer: Option<&Viewer>, draft: String) -> impl IntoView + use<> {
     let may = |permission| viewer.is_some_and(|viewer| viewer.role.may(permission));
     let form = may(Permission::SetMode).then(|| form(volume, may(Permission::OverrideGate), draft));
-    let evidence: Vec<_> =
-        volume.mode.evidence().iter().map(|seen| view! { <li>{seen.clone()}</li> }).collect();
     view! {
         <section class="card" aria-labelledby="mode">
             <h2 id="mode">"Mode"</h2>
@@ -24,24 +22,9 @@ pub fn panel(volume: &VolumeView, viewer: Option<&Viewer>, draft: String) -> imp
                 <When at=volume.mode.since() exact=true /> ", by " {volume.mode.by().to_owned()} ": "
                 {volume.mode.reason().to_owned()}
             </p>
-            {(!evidence.is_empty()).then(|| view! { <ul class="points">{evidence}</ul> })}
-            {gate(volume)}
             {form}
         </section>
     }
-}
-
-fn gate(volume: &VolumeView) -> Option<impl IntoView + use<>> {
-    let points: Vec<_> = volume.gate.iter().map(|point| view! { <li>{point.clone()}</li> }).collect();
-    let words = match (volume.mode.mode(), points.is_empty()) {
-        (Mode::Normal, _) => return None,
-        (_, true) => "The gate is open: the volume may return to normal.",
-        (_, false) => "Before it may return to normal:",
-    };
-    Some(view! {
-        <p>{words}</p>
-        <ul class="points">{points}</ul>
-    })
 }
 
 /// The modes that can be reached from this one, nearest first.

@@ -1,12 +1,13 @@
 //! The overview: where everything stands, worst first, and what to do first.
 
+use chrono::{DateTime, Utc};
 use leptos::prelude::*;
-use salvor_domain::job::{JobReport, JobRequest};
-use salvor_domain::readiness::Verdict;
+use salvor_domain::job::JobReport;
 use salvor_domain::units;
-use salvor_domain::volume::Mode;
 
-use super::volume::reach;
+use crate::health::glance::Glances;
+use crate::health::islands::LiveGlances;
+use crate::health::port::{HostView, VolumeHealth};
 use crate::incidents::port::IncidentView;
 use crate::ports::Ports;
 use crate::problem::Problem;
@@ -14,9 +15,7 @@ use crate::restore::islands::LiveJobs;
 use crate::restore::port::ReadinessView;
 use crate::tickets::pages::lines;
 use crate::tickets::port::{TicketView, TicketsFilter};
-use crate::ui::table::Column::{Number, Text};
-use crate::ui::time::WhenOr;
-use crate::ui::{Address, Badge, Empty, Heading, Table, Tone, When, badge, loaded};
+use crate::ui::{Address, Badge, Empty, Heading, RenderedAt, Tone, When, badge, loaded};
 use crate::volumes::port::VolumeView;
 
 /// Jobs and tickets beyond these are one click away.
@@ -24,7 +23,10 @@ const SHOWN: u32 = 20;
 
 #[derive(Debug, Clone)]
 struct Overview {
+    at: DateTime<Utc>,
     volumes: Vec<VolumeView>,
+    health: Vec<VolumeHealth>,
+    hosts: Vec<HostView>,
     readiness: Vec<ReadinessView>,
     active: Vec<JobReport>,
     incidents: Vec<IncidentView>,
@@ -33,13 +35,18 @@ struct Overview {
 
 #[component]
 pub fn OverviewPage() -> impl IntoView {
-    loaded(load(use_context::<Ports>()), overview)
+    let at = use_context::<RenderedAt>().map_or(DateTime::UNIX_EPOCH, |RenderedAt(at)| at);
+    loaded(load(use_context::<Ports>(), at), overview)
 }
 
-async fn load(ports: Option<Ports>) -> Result<Overview, Problem> {
+async fn load(ports: Option<Ports>, at: DateTime<Utc>) -> Result<Overview, Problem> {
     let ports = ports.ok_or(Problem::Unavailable)?;
     Ok(Overview {
+        at,
         volumes: ports.volumes.volumes().await?,
+        // What cannot be read is unknown, and shown as that; the rest of the page stands all the same.
+        health: ports.health.volumes().await.unwrap_or_default(),
+        hosts: ports.health.hosts().await.unwrap_or_default(),
         readiness: ports.jobs.readiness(None).await?,
         active: ports.jobs.jobs(None, true, SHOWN).await?,
         incidents: ports.incidents.incidents(true, SHOWN).await?,
@@ -48,18 +55,12 @@ async fn load(ports: Option<Ports>) -> Result<Overview, Problem> {
 }
 
 fn overview(now: Overview) -> impl IntoView {
-    let (tone, word) = standing(&now);
     view! {
-        <Heading title="Overview">
-            <Badge tone word />
-        </Heading>
-        <section aria-labelledby="volumes">
-            <h2 id="volumes">"Volumes"</h2>
-            {volumes(&now.volumes, &now.readiness)}
-        </section>
+        <Heading title="Overview" />
+        {volumes(&now)}
         <section aria-labelledby="running">
             <h2 id="running">"Jobs under way"</h2>
-            <LiveJobs jobs=now.active />
+            <LiveJobs jobs=now.active among_volumes=true />
         </section>
         <section aria-labelledby="incidents">
             <h2 id="incidents">"Open incidents"</h2>
@@ -72,45 +73,8 @@ fn overview(now: Overview) -> impl IntoView {
     }
 }
 
-/// The whole in one line: the worst thing there is.
-fn standing(now: &Overview) -> (Tone, String) {
-    let lost: u64 = now.volumes.iter().map(|volume| volume.findings.losses()).sum();
-    let unreachable = now.volumes.iter().filter(|volume| !volume.reach.is_reached()).count();
-    let stopped = now.volumes.iter().filter(|volume| volume.mode.mode() != Mode::Normal).count();
-    let unchecked = now.volumes.iter().filter(|volume| volume.checked_at.is_none()).count();
-    // What a plan has found lost is no finding yet.
-    let awaited: u64 = now.active.iter().map(to_bring_back).sum();
-    let many = |count: usize, one: &str, more: &str| {
-        units::counted(u64::try_from(count).unwrap_or(u64::MAX), one, more)
-    };
-    if unreachable > 0 {
-        (Tone::Bad, format!("{} out of reach", many(unreachable, "volume is", "volumes are")))
-    } else if lost > 0 {
-        (Tone::Bad, format!("{} lost or damaged", units::counted(lost, "file is", "files are")))
-    } else if awaited > 0 {
-        (Tone::Bad, format!("{} to be brought back", units::counted(awaited, "file is", "files are")))
-    } else if stopped > 0 {
-        (Tone::Warn, format!("{} not normal", many(stopped, "volume is", "volumes are")))
-    } else if unchecked > 0 || now.volumes.is_empty() {
-        (Tone::Plain, "Not known: nothing was checked yet".to_owned())
-    } else {
-        (Tone::Ok, "No losses known".to_owned())
-    }
-}
-
-/// Files that the volume misses until the job has done its work.
-fn to_bring_back(job: &JobReport) -> u64 {
-    let to_volume = match &job.request {
-        JobRequest::Restore { to_folder, .. } => to_folder.is_none(),
-        JobRequest::Reunite { .. } => true,
-        _ => false,
-    };
-    let left = job.files.total.saturating_sub(job.files.done + job.files.skipped);
-    if to_volume && !job.dry_run { left } else { 0 }
-}
-
-fn volumes(volumes: &[VolumeView], readiness: &[ReadinessView]) -> AnyView {
-    if volumes.is_empty() {
+fn volumes(now: &Overview) -> AnyView {
+    if now.volumes.is_empty() {
         return view! {
             <Empty>
                 "No volume is configured. Add a " <code>"[[volume]]"</code> " to "
@@ -119,89 +83,15 @@ fn volumes(volumes: &[VolumeView], readiness: &[ReadinessView]) -> AnyView {
         }
         .into_any();
     }
-    let ready = |volume: &VolumeView| {
-        readiness
-            .iter()
-            .map(|view| &view.readiness)
-            .find(|ready| ready.volume == volume.name)
-            .map(|r| r.verdict)
-    };
-    let rows: Vec<_> = volumes.iter().map(|volume| volume_row(volume, ready(volume))).collect();
+    let glances = Glances::new(&now.volumes, &now.health, &now.hosts, &now.active, now.at);
+    let readiness = now.readiness.iter().map(|view| &view.readiness);
+    let readiness = readiness.map(|ready| (ready.volume.clone(), ready.verdict)).collect();
     view! {
-        <Table
-            caption="Volumes and how they stand"
-            columns=&[
-                Text("Volume"), Text("Mode"), Number("Lost or damaged"), Number("Files"),
-                Text("Protected"), Text("Full check"), Text("Readiness"),
-            ]
-        >
-            {rows}
-        </Table>
+        <section aria-label="Volumes and hosts">
+            <LiveGlances glances jobs=now.active.clone() readiness />
+        </section>
     }
     .into_any()
-}
-
-fn volume_row(volume: &VolumeView, ready: Option<Verdict>) -> impl IntoView + use<> {
-    let ready = ready.map(|verdict| {
-        let (tone, word) = badge::readiness(verdict);
-        view! {
-            <a href="/console/readiness">
-                <Badge tone word />
-            </a>
-        }
-    });
-    let address = Address::console(&["volumes", &volume.name]);
-    let (tone, word) = badge::mode(volume.mode.mode());
-    let losses = volume.findings.losses();
-    let reason = (volume.mode.mode() != Mode::Normal)
-        .then(|| view! { <p class="reason">{volume.mode.reason().to_owned()}</p> });
-    let first = first_step(volume).map(|step| view! { <p class="reason">{step}</p> });
-    let class = if losses > 0 { "number bad-text" } else { "number" };
-    view! {
-        <tr>
-            <th scope="row">
-                <a href=String::from(address)>{volume.name.clone()}</a>
-                {first}
-            </th>
-            <td data-label="Mode">
-                <Badge tone word />
-                {reason}
-                {reach(&volume.reach)}
-            </td>
-            <td data-label="Lost or damaged" class=class>
-                {known_losses(volume)}
-            </td>
-            <td data-label="Files" class="number">
-                {format!("{} · {}", units::count(volume.files), units::bytes(volume.bytes))}
-            </td>
-            <td data-label="Protected">
-                <WhenOr at=volume.protected_at otherwise="never" />
-            </td>
-            <td data-label="Full check">
-                <WhenOr at=volume.fully_checked_at otherwise="never" />
-            </td>
-            <td data-label="Readiness">{ready}</td>
-        </tr>
-    }
-}
-
-/// Zero is said only of what was looked at (promise I10).
-fn known_losses(volume: &VolumeView) -> String {
-    match volume.findings.losses() {
-        0 if volume.checked_at.is_none() => "not known".to_owned(),
-        losses => units::count(losses),
-    }
-}
-
-/// What a volume needs before anything else makes sense.
-fn first_step(volume: &VolumeView) -> Option<&'static str> {
-    if volume.copies.is_empty() {
-        Some("It has no copy: add a [[volume.copy]] to the configuration.")
-    } else if volume.files == 0 {
-        Some("Nothing is catalogued yet: run protect, or adopt a copy that has the files.")
-    } else {
-        None
-    }
 }
 
 fn incidents(incidents: &[IncidentView]) -> AnyView {
@@ -211,10 +101,23 @@ fn incidents(incidents: &[IncidentView]) -> AnyView {
         }
         .into_any();
     }
+    let drafts = u64::try_from(incidents.iter().filter(|incident| incident.draft).count()).unwrap_or(0);
+    let waiting = (drafts > 0).then(|| {
+        let words = units::counted(drafts, "draft incident waits", "draft incidents wait");
+        view! {
+            <p>
+                <Badge tone=Tone::Warn word="Draft" />
+                {format!(" {words} for you: customers see it once you have published it.")}
+            </p>
+        }
+    });
     let rows: Vec<_> = incidents
         .iter()
         .map(|incident| {
-            let (tone, word) = badge::incident(incident.status);
+            let (tone, word) = match incident.draft {
+                true => (Tone::Warn, "Draft"),
+                false => badge::incident(incident.status),
+            };
             let address = Address::console(&["incidents", &incident.id.to_string()]);
             view! {
                 <li>
@@ -225,7 +128,11 @@ fn incidents(incidents: &[IncidentView]) -> AnyView {
             }
         })
         .collect();
-    view! { <ul class="lines">{rows}</ul> }.into_any()
+    view! {
+        {waiting}
+        <ul class="lines">{rows}</ul>
+    }
+    .into_any()
 }
 
 fn tickets(tickets: &[TicketView]) -> AnyView {
@@ -277,28 +184,15 @@ mod tests {
 
     fn sample() -> Overview {
         Overview {
+            at: DateTime::UNIX_EPOCH,
             volumes: vec![VolumeView::sample()],
+            health: vec![VolumeHealth::sample()],
+            hosts: vec![HostView::sample()],
             readiness: vec![ReadinessView::sample()],
             active: vec![JobView::sample().report],
             incidents: vec![IncidentView::sample()],
             tickets: vec![TicketView::sample()],
         }
-    }
-
-    #[test]
-    fn the_worst_is_said_first_and_the_unknown_is_not_green() {
-        let mut now = sample();
-        assert_eq!(standing(&now), (Tone::Bad, "15 files are lost or damaged".into()));
-        now.volumes[0].findings = Default::default();
-        assert_eq!(standing(&now), (Tone::Bad, "18 files are to be brought back".into()));
-        now.active.clear();
-        assert_eq!(standing(&now).0, Tone::Warn, "read-only");
-        now.volumes[0].reach = Reach::NotKnownYet("it has not answered for 2 s".into());
-        assert_eq!(standing(&now), (Tone::Bad, "1 volume is out of reach".into()));
-        let html = rendered(|| overview(now.clone()));
-        assert!(html.contains("Not known yet") && html.contains("it has not answered for 2 s"), "{html}");
-        now.volumes.clear();
-        assert_eq!(standing(&now).0, Tone::Plain);
     }
 
     #[test]
@@ -312,26 +206,40 @@ mod tests {
             "40 of 60 files",
             "Some uploaded files are missing",
             "#1 rose@example.com",
+            "store1",
         ] {
             assert!(html.contains(needed), "{needed} in {html}");
         }
     }
 
     #[test]
+    fn the_worst_is_said_first_and_the_unknown_is_not_green() {
+        let mut now = sample();
+        now.volumes[0].reach = Reach::NotKnownYet("it has not answered for 2 s".into());
+        let html = rendered(|| overview(now.clone()));
+        assert!(html.contains("Not known yet") && html.contains("it has not answered for 2 s"), "{html}");
+        (now.health, now.hosts, now.volumes[0].checked_at) = (vec![], vec![], None);
+        now.volumes[0].findings = Default::default();
+        let html = rendered(|| overview(now));
+        assert!(html.contains("Health: Unknown") && html.contains("not known"), "{html}");
+        assert!(html.contains("No host reports yet"), "{html}");
+    }
+
+    #[test]
+    fn a_draft_waits_for_somebody() {
+        let mut now = sample();
+        assert!(!rendered(|| overview(now.clone())).contains("waits for you"));
+        now.incidents[0].draft = true;
+        let html = rendered(|| overview(now));
+        assert!(html.contains("1 draft incident waits for you"), "{html}");
+    }
+
+    #[test]
     fn an_empty_console_says_what_to_do_first() {
-        let mut volume = VolumeView { files: 0, checked_at: None, ..VolumeView::sample() };
-        volume.findings = Default::default();
-        assert_eq!(
-            (first_step(&volume).unwrap(), known_losses(&volume).as_str()),
-            ("Nothing is catalogued yet: run protect, or adopt a copy that has the files.", "not known")
-        );
-        let empty = Overview {
-            volumes: vec![],
-            readiness: vec![],
-            active: vec![],
-            incidents: vec![],
-            tickets: vec![],
-        };
+        let (volumes, health, hosts, readiness) = (vec![], vec![], vec![], vec![]);
+        let (active, incidents, tickets) = (vec![], vec![], vec![]);
+        let at = DateTime::UNIX_EPOCH;
+        let empty = Overview { at, volumes, health, hosts, readiness, active, incidents, tickets };
         let html = rendered(|| overview(empty));
         assert!(html.contains("[[volume]]") && html.contains("No customer is waiting"));
     }

@@ -1,5 +1,6 @@
 //! One volume: how it stands, what it holds, what was found, what can be done.
 
+use chrono::{DateTime, Utc};
 use leptos::prelude::*;
 use leptos_router::hooks::{use_params_map, use_query_map};
 use salvor_domain::job::JobReport;
@@ -9,13 +10,17 @@ use salvor_domain::units;
 
 use super::{findings, limits, mode, start};
 use crate::accounts::port::Viewer;
+use crate::health::glance::Glance;
+use crate::health::islands::LiveBanner;
+use crate::health::pages::volume_section as health_section;
+use crate::health::port::VolumeHealth;
 use crate::ports::Ports;
 use crate::problem::Problem;
 use crate::restore::pages::JobsTable;
 use crate::ui::address::DRAFT;
 use crate::ui::table::Column::{Number, Text};
 use crate::ui::time::WhenOr;
-use crate::ui::{Badge, Empty, Figure, Heading, Table, Tone, When, badge, loaded};
+use crate::ui::{Badge, Empty, Figure, Heading, RenderedAt, Table, Tone, When, badge, loaded};
 use crate::volumes::port::{CopyView, FindingsFilter, FindingsPage, Reach, VolumeView};
 
 /// The rest is on the page of all jobs.
@@ -23,9 +28,14 @@ const JOBS_SHOWN: u32 = 10;
 
 /// All that the page shows.
 struct Everything {
+    at: DateTime<Utc>,
     volume: VolumeView,
+    /// Absent when it could not be read.
+    health: Option<VolumeHealth>,
     findings: FindingsPage,
     filter: FindingsFilter,
+    /// Those of the volume that have not ended.
+    active: Vec<JobReport>,
     jobs: Vec<JobReport>,
     /// The reason that was typed before something went wrong.
     draft: String,
@@ -39,11 +49,13 @@ pub fn VolumePage() -> impl IntoView {
     let filter = query.with_untracked(findings::filter);
     let draft = query.with_untracked(|query| query.get(DRAFT)).unwrap_or_default();
     let viewer = use_context::<Option<Viewer>>().flatten();
-    loaded(load(use_context::<Ports>(), name, filter, draft, viewer), volume)
+    let at = use_context::<RenderedAt>().map_or(DateTime::UNIX_EPOCH, |RenderedAt(at)| at);
+    loaded(load(use_context::<Ports>(), at, name, filter, draft, viewer), volume)
 }
 
 async fn load(
     ports: Option<Ports>,
+    at: DateTime<Utc>,
     name: String,
     filter: FindingsFilter,
     draft: String,
@@ -51,8 +63,11 @@ async fn load(
 ) -> Result<Everything, Problem> {
     let ports = ports.ok_or(Problem::Unavailable)?;
     Ok(Everything {
+        at,
         volume: ports.volumes.volume(&name).await?,
+        health: ports.health.volume(&name).await.ok(),
         findings: ports.volumes.findings(&name, filter.clone()).await?,
+        active: ports.jobs.jobs(Some(&name), true, JOBS_SHOWN).await?,
         jobs: ports.jobs.jobs(Some(&name), false, JOBS_SHOWN).await?,
         filter,
         draft,
@@ -61,7 +76,8 @@ async fn load(
 }
 
 fn volume(all: Everything) -> impl IntoView {
-    let Everything { volume, findings, filter, jobs, draft, viewer } = all;
+    let Everything { at, volume, health, findings, filter, active, jobs, draft, viewer } = all;
+    let glance = Glance::new(&volume, health.as_ref(), &active, at);
     let (tone, word) = badge::mode(volume.mode.mode());
     let unreachable = volume.reach.because().map(|why| {
         let words = match volume.reach {
@@ -79,11 +95,14 @@ fn volume(all: Everything) -> impl IntoView {
             <Badge tone word />
         </Heading>
         {unreachable}
+        <LiveBanner glance />
+        {contents()}
         {catalogue(&volume)}
         <div class="columns">
             {mode::panel(&volume, viewer.as_ref(), draft)}
             {start::panel(&volume, viewer.as_ref())}
         </div>
+        {health_section(health.as_ref(), at)}
         <section aria-labelledby="copies">
             <h2 id="copies">"Copies"</h2>
             {copies(&volume)}
@@ -94,6 +113,24 @@ fn volume(all: Everything) -> impl IntoView {
             <h2 id="jobs">"Recent jobs"</h2>
             <JobsTable jobs />
         </section>
+    }
+}
+
+/// The way to each part of a long page.
+fn contents() -> impl IntoView {
+    let links = [
+        ("mode", "Mode"),
+        ("start", "Start a job"),
+        ("health", "Health"),
+        ("copies", "Copies"),
+        ("findings", "Findings"),
+        ("jobs", "Jobs"),
+    ]
+    .map(|(id, name)| view! { <li><a href=format!("#{id}")>{name}</a></li> });
+    view! {
+        <nav class="contents" aria-label="On this page">
+            <ul role="list">{links.into_iter().collect::<Vec<_>>()}</ul>
+        </nav>
     }
 }
 
@@ -209,7 +246,10 @@ mod tests {
 
     fn page_of(view: VolumeView, viewer: Option<Viewer>) -> String {
         let all = Everything {
+            at: DateTime::UNIX_EPOCH,
             volume: view,
+            health: Some(VolumeHealth::sample()),
+            active: vec![],
             findings: FindingsPage { findings: vec![], total: 0, next: None },
             filter: FindingsFilter::default(),
             jobs: vec![JobView::sample().report],
@@ -229,6 +269,10 @@ mod tests {
             "300 files, 93 %",
             "offsite",
             ">15<",
+            "Next: ",
+            "1 of 2 met",
+            "Last 24 hours",
+            "href=\"#findings\"",
         ] {
             assert!(html.contains(needed), "{needed} in {html}");
         }
