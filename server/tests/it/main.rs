@@ -18,6 +18,7 @@ mod crash;
 mod drill;
 mod e2fsck;
 mod faults;
+mod glances;
 mod http;
 mod incidents;
 mod jobs;

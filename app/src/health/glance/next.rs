@@ -108,12 +108,12 @@ fn while_offline(volume: &VolumeView, jobs: &[&JobReport]) -> Step {
     }
 }
 
-/// While it is written to, it may be damaged further.
+/// While it is written to, it may be damaged further. A copy in danger is no reason to stop the volume.
 fn endangered(health: &VolumeHealth) -> bool {
     let is = |signal: &SignalView| {
         signal.level == Level::Critical && signal.stops_writes && signal.muted.is_none()
     };
-    health.signals.iter().any(|signal| is(signal) && signal.volumes.contains(&health.volume))
+    health.level == Level::Critical && health.signals.iter().any(is)
 }
 
 /// What mends the volume, and waits for nobody but itself or for a word.

@@ -6,7 +6,7 @@ mod engine;
 pub mod facts;
 pub mod jobs;
 
-pub use app::{PASSWORD, Reply, TestApp};
+pub use app::{PASSWORD, Reply, Stream, TestApp};
 pub use engine::{Engine, run};
 
 /// `on_both_engines! { async fn name(app: &TestApp) { … } }`: a module `name` with the tests `sqlite` and `postgres`.
