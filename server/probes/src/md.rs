@@ -5,6 +5,7 @@
 //! Writes stop only where the array itself cannot hold data any more.
 
 use salvor_domain::health::Level;
+use salvor_domain::units::counted;
 
 use crate::inspect::Subject;
 
@@ -75,16 +76,17 @@ impl Array<'_> {
                 ),
             };
         }
-        let mut subject = say(Level::Ok, format!("all {width} members work"));
+        let mut subject = say(
+            Level::Ok,
+            if width == 1 { "its only member works".into() } else { format!("all {width} members work") },
+        );
         let mut also = |level: Level, reason: String| {
             subject.level = subject.level.max(level);
             subject.reason += &reason;
         };
         if faulty > 0 {
-            also(
-                Level::Warning,
-                format!(", and {faulty} faulty ones are still listed: remove or replace them"),
-            );
+            let listed = counted(faulty, "faulty one is", "faulty ones are");
+            also(Level::Warning, format!(", and {listed} still listed: remove or replace what failed"));
         }
         if self.running == Running::ReadOnly {
             also(Level::Warning, "; it is read-only: nothing can be written to it".into());
