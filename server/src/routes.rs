@@ -17,7 +17,7 @@ use crate::http::client::TrustedProxies;
 use crate::http::{
     Answer, ApiProblem, AppState, access, console, feed, guard, idempotency, metrics, openapi, origin,
 };
-use crate::{accounts, assets, incidents, restore, tickets, volumes};
+use crate::{accounts, assets, health, incidents, restore, tickets, volumes};
 
 pub fn router(state: AppState) -> Router {
     let core = state.core.clone();
@@ -35,6 +35,7 @@ pub fn router(state: AppState) -> Router {
         .merge(accounts::http::routes())
         .merge(volumes::http::routes())
         .merge(restore::http::routes())
+        .merge(health::http::routes())
         .merge(incidents::http::public_routes(state.board.clone()))
         .merge(incidents::http::api_routes(state.incidents.clone()))
         .merge(tickets::pages::routes(desk.clone(), &css))

@@ -5,6 +5,7 @@
 
 mod demo;
 mod export;
+mod health;
 mod incident;
 mod inspect;
 mod job;
@@ -55,6 +56,7 @@ enum Command {
     Reunite(jobs::ReuniteArgs),
     Drill(jobs::DrillArgs),
     Readiness(readiness::Args),
+    Health(health::Args),
     #[command(subcommand)]
     Job(job::Args),
     Limit(limit::Args),
@@ -108,6 +110,7 @@ async fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Restore(args) => jobs::restore(open(config).await?, args).await,
         Command::Reunite(args) => jobs::reunite(open(config).await?, args).await,
         Command::Drill(args) => jobs::drill(open(config).await?, args).await,
+        Command::Health(args) => health::run(open(config).await?, args).await,
         Command::Readiness(args) => readiness::run(open(config).await?, args).await,
         Command::Job(args) => job::run(open(config).await?, args).await,
         Command::Limit(args) => limit::run(open(config).await?, args).await,

@@ -18,7 +18,7 @@ use crate::events;
 /// Numbers among the facts that are kept over time.
 const CHARTED: [&str; 3] = ["used_percent", "temp_c", "errors"];
 /// The fact that tells one fault from the next.
-const OCCURRENCE: &str = "occurrence";
+pub const OCCURRENCE: &str = "occurrence";
 
 /// A reading, when it was taken, and which volumes lie on its subject.
 pub struct Read {

@@ -81,3 +81,93 @@ pub async fn read(
         |(starts, low, mean, high)| Some(Point { at: DateTime::from_timestamp(starts, 0)?, low, mean, high });
     Ok(rows.into_iter().filter_map(point).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use chrono::TimeDelta;
+    use salvor_domain::health::standing::Standing;
+    use salvor_domain::health::{Facts, Level, Probe};
+
+    use super::*;
+    use crate::database::{scalar, testing};
+    use crate::health::store::{self, Signal};
+
+    async fn signal(tx: &mut Tx) -> i64 {
+        let at = DateTime::UNIX_EPOCH;
+        let mut signals = [Signal {
+            id: 0,
+            host: "store1".into(),
+            probe: Probe::Space,
+            subject: "fs:/srv".into(),
+            first_at: at,
+            read_at: at,
+            gone_at: None,
+            reason: String::new(),
+            facts: Facts::new(),
+            stops_writes: false,
+            standing: Standing::new(Level::Ok, None, at),
+            volumes: vec![],
+            copies_of: vec![],
+            muted: None,
+        }];
+        store::put(tx, &mut signals).await.unwrap();
+        signals[0].id
+    }
+
+    #[tokio::test]
+    async fn a_year_stays_small_and_fast() {
+        let (_folder, databases) = testing::databases().await;
+        for db in databases {
+            let mut tx = db.begin().await.unwrap();
+            let signal = signal(&mut tx).await;
+            let start = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
+            let now = start + TimeDelta::days(500);
+            let hours = (0..499 * 24).map(|hour| start + TimeDelta::hours(hour));
+            let minutes = (0..2 * 24 * 60).map(|minute| now - TimeDelta::minutes(2 * 24 * 60 - minute));
+            for (n, at) in hours.chain(minutes).enumerate() {
+                let value = (n % 100) as f64;
+                add(&mut tx, &[Figure { signal, at, fact: "used_percent", value }]).await.unwrap();
+            }
+            let rows = scalar!(&mut tx, i64, "SELECT count(*) FROM signal_points").unwrap();
+            assert_eq!(
+                rows,
+                RINGS.iter().map(|ring| ring.kept).sum::<i64>(),
+                "2,560 rows, whatever was read"
+            );
+            let begun = Instant::now();
+            let days = read(&mut tx, signal, "used_percent", DAYS, now - TimeDelta::days(365)).await.unwrap();
+            let took = begun.elapsed();
+            assert_eq!(days.len(), 365);
+            assert!(days.windows(2).all(|pair| pair[1].at - pair[0].at == TimeDelta::days(1)));
+            assert!(took.as_millis() < 500, "{took:?}");
+            tx.commit().await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_bucket_has_the_low_the_mean_and_the_high() {
+        let (_folder, databases) = testing::databases().await;
+        for db in databases {
+            let mut tx = db.begin().await.unwrap();
+            let signal = signal(&mut tx).await;
+            let start = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
+            for (second, value) in [(0, 3.0), (10, 1.0), (20, 8.0), (60, 5.0)] {
+                let at = start + TimeDelta::seconds(second);
+                add(&mut tx, &[Figure { signal, at, fact: "temp_c", value }]).await.unwrap();
+            }
+            let point = |at, low, mean, high| Point { at, low, mean, high };
+            let minutes = read(&mut tx, signal, "temp_c", MINUTES, start).await.unwrap();
+            let second = start + TimeDelta::minutes(1);
+            assert_eq!(minutes, [point(start, 1.0, 4.0, 8.0), point(second, 5.0, 5.0, 5.0)]);
+            // A ring later its place is taken, and what is older comes too late.
+            let later = start + TimeDelta::days(1);
+            for at in [later, start] {
+                add(&mut tx, &[Figure { signal, at, fact: "temp_c", value: 9.0 }]).await.unwrap();
+            }
+            let minutes = read(&mut tx, signal, "temp_c", MINUTES, start).await.unwrap();
+            assert_eq!(minutes, [point(second, 5.0, 5.0, 5.0), point(later, 9.0, 9.0, 9.0)]);
+        }
+    }
+}

@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::events;
 use crate::volumes::service::require;
 
+pub use super::alerts::notified;
 pub use super::forget::forget;
 pub use super::ingest::{Via, ingest};
 pub use super::silence::{record as record_silence, watch};

@@ -11,7 +11,7 @@ use salvor_domain::readiness::Verdict;
 use crate::core::Core;
 use crate::http::Answer;
 use crate::tickets::Tickets;
-use crate::{events, restore, volumes};
+use crate::{events, health, restore, volumes};
 
 const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -21,6 +21,7 @@ pub async fn metrics(State(core): State<Core>, State(tickets): State<Tickets>) -
     page.sample("salvor_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
     volumes_into(&mut page, &core).await?;
     readiness_into(&mut page, &core).await?;
+    health::metrics::into(&mut page, &core).await?;
     page.family("salvor_jobs", "gauge", "Jobs by their state.");
     for (state, count) in restore::service::counts(&core).await? {
         page.sample("salvor_jobs", &[("state", &state)], count);
@@ -135,15 +136,15 @@ async fn readiness_into(page: &mut Page, core: &Core) -> Answer<()> {
 
 /// The text as it grows.
 #[derive(Default)]
-struct Page(String);
+pub struct Page(String);
 
 impl Page {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+    pub fn family(&mut self, name: &str, kind: &str, help: &str) {
         // Writing into a String cannot fail.
         let _ = writeln!(self.0, "# TYPE {name} {kind}\n# HELP {name} {help}");
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+    pub fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
         let labels: Vec<_> =
             labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
         let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };

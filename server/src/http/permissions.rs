@@ -22,6 +22,8 @@ pub type Row = (Method, &'static str, Access);
 const VIEW: Access = Session(Permission::View);
 const JOBS: Access = Session(Permission::RunJobs);
 const TICKETS: Access = Session(Permission::AnswerTickets);
+const MUTE: Access = Session(Permission::MuteSignals);
+const REPORT: Access = Session(Permission::Report);
 const INCIDENTS: Access = Session(Permission::WriteIncidents);
 
 /// Method, path pattern as axum writes it, access. `GET` stands for `HEAD` as well.
@@ -116,6 +118,13 @@ pub const TABLE: &[Row] = &[
     (Method::GET, "/api/v1/volumes/{name}/findings", VIEW),
     (Method::PUT, "/api/v1/volumes/{name}/copies/{copy}/limits", JOBS),
     (Method::POST, "/api/v1/volumes/{name}/tombstones", Session(Permission::MarkDeleted)),
+    (Method::GET, "/api/v1/volumes/{name}/health", VIEW),
+    (Method::GET, "/api/v1/signals", VIEW),
+    (Method::POST, "/api/v1/signals/mute", MUTE),
+    (Method::POST, "/api/v1/signals/unmute", MUTE),
+    (Method::GET, "/api/v1/hosts", VIEW),
+    (Method::POST, "/api/v1/agent/report", REPORT),
+    (Method::POST, "/api/v1/hooks/alertmanager", REPORT),
     (Method::GET, "/api/v1/readiness", VIEW),
     (Method::GET, "/api/v1/volumes/{name}/readiness", VIEW),
     (Method::POST, "/api/v1/jobs", JOBS),

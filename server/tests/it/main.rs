@@ -19,6 +19,7 @@ mod drill;
 mod e2fsck;
 mod faults;
 mod glances;
+mod health;
 mod http;
 mod incidents;
 mod jobs;
