@@ -281,6 +281,15 @@ mod tests {
     }
 
     #[test]
+    fn a_host_is_silent_after_three_reports_that_did_not_come() {
+        let health = |text: &str| load(&format!("[health]\n{text}")).unwrap().health;
+        let (often, seldom) = (health(""), health("every = \"20s\"\nsentinel_loss = \"2.5 %\"\n"));
+        assert_eq!((often.every.as_secs(), often.silent_after.num_seconds()), (5, 30));
+        assert_eq!((seldom.every.as_secs(), seldom.silent_after.num_seconds()), (20, 60));
+        assert_eq!((often.canary, often.sentinel_loss, seldom.sentinel_loss), (true, 0.01, 0.025));
+    }
+
+    #[test]
     fn every_error_names_the_key_and_what_would_be_right() {
         for (text, words) in [
             ("[server]\nlisten = \"here\"\n", &["salvor.toml", "server.listen", "127.0.0.1:8080"][..]),
@@ -296,6 +305,20 @@ mod tests {
                 &["salvor.toml", "health.silent_after", "soon", "90 min"],
             ),
             ("[health]\ntrip_on = 1\n", &["health.trip_on", "list"]),
+            ("[health]\nevery = \"10min\"\n", &["salvor.toml", "health.every", "5min", "600 s"]),
+            ("[health]\nevery = \"20s\"\nsilent_after = \"30s\"\n", &["health.silent_after", "40 s"]),
+            ("[health]\nhost = \"two words\"\n", &["health.host", "two words", "store1"]),
+            ("[health]\ncanary = \"maybe\"\n", &["health.canary", "true or false", "maybe"]),
+            ("[health]\nsentinel_loss = \"a lot\"\n", &["health.sentinel_loss", "a lot", "1 %"]),
+            ("[health]\ncanery = true\n", &["salvor.toml", "canery", "canary"]),
+            (
+                "[health.thresholds.space]\nwarning_free_percent = 2.0\n",
+                &["health.thresholds.space.warning_free_percent", "at least 3"],
+            ),
+            (
+                "[health.thresholds.space]\ncritical_free_percent = -1.0\n",
+                &["space.critical_free_percent", "0 to 100"],
+            ),
             ("[health.thresholds.space]\nwarning = 1\n", &["warning", "warning_free_percent"]),
             ("[[volume]]\nname = \"a b\"\npath = \"x\"\n", &["volume.name", "a b", "letters"]),
             (&format!("{VOLUME}url_patterns = [\"x\"]\n"), &["uploads", "url_patterns", "{path}"]),

@@ -221,9 +221,17 @@ impl Ledger {
     pub fn note(&mut self, line: &Line<'_>) {
         match news(line.text) {
             None => {}
-            Some(News::Mounted(device)) => drop(self.0.remove(&(device, true))),
+            Some(News::Mounted(device)) => self.mounted(device),
             Some(News::Fault(fault)) => self.fault(fault, line),
         }
+    }
+
+    fn mounted(&mut self, device: String) {
+        // The disk is the same one, but for a loop device, which may be another file now.
+        if device.starts_with("loop") {
+            self.0.remove(&(device.clone(), false));
+        }
+        self.0.remove(&(device, true));
     }
 
     fn fault(&mut self, fault: Fault, line: &Line<'_>) {
@@ -400,6 +408,13 @@ mod tests {
         assert!(ledger(&fresh).of_file_system("loop0").is_none());
         let again = format!("{fault}[2.0] EXT4-fs (loop0): re-mounted 1-2 ro.\n");
         assert!(ledger(&again).of_file_system("loop0").is_some(), "it was never unmounted");
+        let disk = |device: &str| {
+            format!(
+                "[1.0] I/O error, dev {device}, sector 9 op 0x1:(WRITE)\n[2.0] XFS ({device}): Mounting V5 Filesystem 1-2\n"
+            )
+        };
+        assert_eq!(ledger(&disk("sda")).of_disks().count(), 1, "the disk is the same");
+        assert_eq!(ledger(&disk("loop0")).of_disks().count(), 0, "it is another file by now");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Results go to stdout; progress and the log to stderr. The exit code is part of the contract: 0 all well, 1 it
 //! finished and something is wrong, 2 wrong usage or configuration, 3 it could not run.
 
+mod agent;
 mod demo;
 mod export;
 mod health;
@@ -49,6 +50,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Args),
+    Agent(agent::Args),
     Mode(mode::Args),
     Protect(jobs::ProtectArgs),
     Check(jobs::CheckArgs),
@@ -104,6 +106,7 @@ async fn run(cli: Cli) -> Result<ExitCode, CliError> {
     };
     match cli.command {
         Command::Serve(args) => serve::run(Core::open_patiently(config, Clock::system()).await?, args).await,
+        Command::Agent(args) => agent::run(config, args).await,
         Command::Mode(args) => mode::run(open(config).await?, args).await,
         Command::Protect(args) => jobs::protect(open(config).await?, args).await,
         Command::Check(args) => jobs::check(open(config).await?, args).await,

@@ -12,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::CliError;
 use crate::accounts::service as accounts;
 use crate::core::{Core, StartError};
+use crate::health::sampler;
+use crate::health::sentinel::Sentinel;
 use crate::health::service as health;
 use crate::http::AppState;
 use crate::restore::Worker;
@@ -45,6 +47,9 @@ pub async fn run(core: Core, _: Args) -> Result<ExitCode, CliError> {
     tasks.spawn(state.board.clone().run(core.clone()));
     tasks.spawn(state.tickets.clone().run(stop.clone()));
     tasks.spawn(health::watch(core.clone(), stop.clone()));
+    let sentinel = Sentinel::default();
+    tasks.spawn(sentinel.clone().run(core.clone(), stop.clone()));
+    tasks.spawn(sampler::run(core.clone(), sentinel, stop.clone()));
     tasks.spawn(forget(core.clone(), stop.clone()));
     tasks.spawn(Worker::run(core.clone(), stop.clone()));
     tasks.spawn(stop_on_signal(stop.clone()));

@@ -17,6 +17,8 @@ mod ingest;
 pub mod metrics;
 pub mod points_store;
 mod port;
+pub mod sampler;
+pub mod sentinel;
 pub mod service;
 mod silence;
 pub mod store;

@@ -3,6 +3,7 @@
 //! All lists are in byte order of paths. Lists that are written must not name a path twice. How much there is in all is kept
 //! in a table of its own: see [`figures`](figures()).
 
+mod draw;
 mod figures;
 mod outlines;
 
@@ -16,6 +17,8 @@ use super::{CHUNK, stored_path, to_sql};
 use crate::database::{Paths, Tx, bad_row, build, execute, fetch_all};
 
 use figures::Counting;
+
+pub use draw::{count_after, file_after, path_after};
 pub use figures::{Figures, figures, has_any, recount};
 pub use outlines::{Outline, Outlines, outlines};
 

@@ -20,6 +20,7 @@ mod e2fsck;
 mod faults;
 mod glances;
 mod health;
+mod health_machine;
 mod http;
 mod incidents;
 mod jobs;
