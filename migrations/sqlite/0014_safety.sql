@@ -16,7 +16,8 @@ CREATE TABLE deliveries (
     -- waiting, delivered or dead
     state      TEXT NOT NULL,
     attempts   BIGINT NOT NULL,
-    -- When it is tried next; while a server tries it, when another may.
+    -- A server tries it just now; another may when it is due.
+    leased     BOOLEAN NOT NULL,
     due_at     DATETIME NOT NULL,
     created_at DATETIME NOT NULL,
     settled_at DATETIME,

@@ -11,6 +11,7 @@ mod gate;
 mod health;
 mod raw;
 mod readiness;
+mod webhook;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -30,6 +31,7 @@ use crate::network::Network;
 pub use disk_check::DiskCheckConfig;
 pub use gate::GateConfig;
 pub use health::HealthConfig;
+pub use webhook::WebhookConfig;
 
 /// More copies than the catalogue has bits for.
 pub const MAX_COPIES: usize = 62;
@@ -42,6 +44,7 @@ pub struct Config {
     pub tickets: TicketsConfig,
     pub mail: Option<MailConfig>,
     pub health: HealthConfig,
+    pub webhooks: Vec<WebhookConfig>,
     pub volumes: Vec<VolumeConfig>,
 }
 
@@ -158,6 +161,11 @@ impl Config {
     /// sentence each.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
+        for webhook in &self.webhooks {
+            if let Err(why) = webhook.secret.read() {
+                warnings.push(format!("webhook \"{}\": {why}", webhook.url));
+            }
+        }
         for volume in &self.volumes {
             let name = &volume.name;
             if !volume.path.is_dir() {
@@ -189,13 +197,18 @@ impl Config {
 
 /// Without encryption, and not to this machine alone.
 fn sends_its_password_openly(place: &WebdavPlace) -> bool {
-    let Some(address) = place.endpoint.strip_prefix("http://") else { return false };
-    let host = address.split('/').next().unwrap_or_default();
+    place.endpoint.starts_with("http://") && place.login.is_some() && !is_here(&place.endpoint)
+}
+
+/// Whether an address is one of this machine alone.
+fn is_here(url: &str) -> bool {
+    let Some((_, address)) = url.split_once("://") else { return false };
+    let server = address.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = server.rsplit('@').next().unwrap_or_default();
     let host = host.strip_prefix('[').map_or_else(|| host.split(':').next(), |v6| v6.split(']').next());
-    let is_here = host.is_some_and(|host| {
+    host.is_some_and(|host| {
         host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-    });
-    place.login.is_some() && !is_here
+    })
 }
 
 /// The environment of this process.
@@ -330,6 +343,19 @@ mod tests {
             (
                 &format!("{VOLUME}[volume.gate]\ncopies_verified_within = \"a month\"\n"),
                 &["salvor.toml", "uploads", "gate.copies_verified_within", "a month", "7d"],
+            ),
+            (
+                "[[webhook]]\nurl = \"http://hooks.example.com\"\nsecret_env = \"HUSH\"\n",
+                &["salvor.toml", "webhook.url", "https://"],
+            ),
+            (
+                "[[webhook]]\nurl = \"http://127.0.0.1:9@example.com\"\nsecret_env = \"HUSH\"\n",
+                &["webhook.url"],
+            ),
+            ("[[webhook]]\nurl = \"https://hooks.example.com\"\n", &["secret_env", "secret_file", "openssl"]),
+            (
+                "[[webhook]]\nurl = \"https://h.example.com\"\nsecret_env = \"HUSH\"\nevents = [\"job.failed\"]\n",
+                &["events", "job.failed", "volume.mode_changed"],
             ),
             (&format!("{VOLUME}[volume.readiness]\nrpa = \"1d\"\n"), &["rpa", "rpo"]),
             (

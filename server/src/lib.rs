@@ -22,3 +22,4 @@ pub mod restore;
 pub mod routes;
 pub mod tickets;
 pub mod volumes;
+pub mod webhooks;

@@ -17,7 +17,7 @@ use crate::http::client::TrustedProxies;
 use crate::http::{
     Answer, ApiProblem, AppState, access, console, feed, guard, idempotency, metrics, openapi, origin,
 };
-use crate::{accounts, assets, health, incidents, restore, tickets, volumes};
+use crate::{accounts, assets, health, incidents, restore, tickets, volumes, webhooks};
 
 pub fn router(state: AppState) -> Router {
     let core = state.core.clone();
@@ -36,6 +36,7 @@ pub fn router(state: AppState) -> Router {
         .merge(volumes::http::routes())
         .merge(restore::http::routes())
         .merge(health::http::routes())
+        .merge(webhooks::http::routes())
         .merge(incidents::http::public_routes(state.board.clone()))
         .merge(incidents::http::api_routes(state.incidents.clone()))
         .merge(tickets::pages::routes(desk.clone(), &css))
@@ -45,7 +46,7 @@ pub fn router(state: AppState) -> Router {
         .layer(DefaultBodyLimit::disable())
         .layer(RequestBodyLimitLayer::new(guard::LARGEST_BODY))
         .layer(middleware::from_fn_with_state(state.clone(), idempotency::replay))
-        .layer(middleware::from_fn_with_state(core.clone(), access::check))
+        .layer(middleware::from_fn_with_state(state.clone(), access::check))
         .layer(middleware::from_fn_with_state(core, origin::check))
         .layer(middleware::from_fn(guard::limit))
         .layer(middleware::from_fn_with_state(state.stop.clone(), guard::end_streams))

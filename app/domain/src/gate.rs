@@ -57,18 +57,17 @@ pub struct GateFacts {
     pub verified_since: DateTime<Utc>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskCheck {
     pub started_at: DateTime<Utc>,
     pub end: DiskCheckEnd,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DiskCheckEnd {
     Running,
     Well,
-    /// Why.
-    Badly(String),
+    Badly,
 }
 
 /// How a copy is known to be good.
@@ -96,7 +95,7 @@ impl ModeState {
                 "the primary is offline: bring the volume back to read_only when it is in its place again";
             points.push(point(GatePointKind::PrimaryBack, "The primary is back", Err(detail.into())));
         }
-        points.extend(disk_check(facts.disk_check.as_ref(), *tripped_at));
+        points.extend(disk_check(facts.disk_check, *tripped_at));
         points.push(no_errors(&facts.troubles));
         points.push(full_check(facts.full_check_started_at, *tripped_at));
         points.push(nothing(NothingMissing, "missing", facts.missing));
@@ -125,13 +124,13 @@ fn point(kind: GatePointKind, what: impl Into<String>, stands: Result<String, St
 }
 
 /// Nobody is asked for a disk check; but one that was begun must end well.
-fn disk_check(newest: Option<&DiskCheck>, tripped_at: DateTime<Utc>) -> Option<GatePoint> {
+fn disk_check(newest: Option<DiskCheck>, tripped_at: DateTime<Utc>) -> Option<GatePoint> {
     let check = newest.filter(|check| check.started_at >= tripped_at)?;
     let at = time(check.started_at);
-    let stands = match &check.end {
+    let stands = match check.end {
         DiskCheckEnd::Well => Ok(format!("the disk check of {at} ended well")),
         DiskCheckEnd::Running => Err(format!("the disk check of {at} has not ended yet")),
-        DiskCheckEnd::Badly(why) => Err(format!("the disk check of {at} did not end well: {why}")),
+        DiskCheckEnd::Badly => Err(format!("the disk check of {at} did not end well: its job says why")),
     };
     Some(point(GatePointKind::DiskCheck, "The disk check that was begun ended well", stands))
 }

@@ -9,6 +9,7 @@
 
 pub mod account;
 pub mod cost;
+pub mod delivery;
 pub mod digest;
 pub mod disk_check;
 pub mod event;

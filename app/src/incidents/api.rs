@@ -10,10 +10,13 @@ use crate::ui::form::blank_is_none;
 
 #[cfg(feature = "ssr")]
 use {
-    crate::incidents::port::{ComponentView, IncidentView, NewComponent, NewIncident, NewUpdate},
+    crate::incidents::port::{
+        ComponentView, IncidentView, NewComponent, NewIncident, NewUpdate, Publication,
+    },
     crate::ui::Address,
     crate::ui::api::{actor_who_may, ports, settle},
     salvor_domain::account::Permission,
+    salvor_domain::ids::IncidentId,
 };
 
 /// A component in a form: a blank status leaves it as it is.
@@ -49,6 +52,20 @@ pub struct UpdateRequest {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct PublishRequest {
+    pub incident: String,
+    pub name: String,
+    pub body: String,
+    #[serde(default)]
+    pub components: Vec<ComponentChoice>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct DiscardRequest {
+    pub incident: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ComponentRequest {
     pub name: String,
     #[serde(default)]
@@ -79,6 +96,20 @@ pub async fn update_incident(request: UpdateRequest) -> Result<(), Problem> {
     settle(update(request).await, back, incident_page)
 }
 
+/// Shows a draft to the public, as it stands in the form.
+#[server(prefix = "/console/do", endpoint = "publish_incident")]
+pub async fn publish_incident(request: PublishRequest) -> Result<(), Problem> {
+    let back = Address::console(&["incidents", &request.incident]).with_draft(&request.body);
+    settle(publish(request).await, back, incident_page)
+}
+
+/// Removes a draft.
+#[server(prefix = "/console/do", endpoint = "discard_incident")]
+pub async fn discard_incident(request: DiscardRequest) -> Result<(), Problem> {
+    let back = Address::console(&["incidents", &request.incident]);
+    settle(discard(request).await, back, |()| Address::console(&["incidents"]))
+}
+
 /// Adds a component to the public page.
 #[server(prefix = "/console/do", endpoint = "add_component")]
 pub async fn add_component(request: ComponentRequest) -> Result<(), Problem> {
@@ -103,13 +134,33 @@ async fn open(request: OpenRequest) -> Result<IncidentView, Problem> {
 #[cfg(feature = "ssr")]
 async fn update(request: UpdateRequest) -> Result<IncidentView, Problem> {
     let actor = actor_who_may(Permission::WriteIncidents)?;
-    let id = request
-        .incident
-        .parse()
-        .map_err(|_| Problem::NotFound(format!("There is no incident \"{}\".", request.incident)))?;
+    let id = known_id(&request.incident)?;
     let update =
         NewUpdate { status: request.status, body: request.body, components: changes(request.components) };
     ports()?.incidents.update(&actor, id, update).await
+}
+
+#[cfg(feature = "ssr")]
+async fn publish(request: PublishRequest) -> Result<IncidentView, Problem> {
+    let actor = actor_who_may(Permission::WriteIncidents)?;
+    let publication = Publication {
+        name: Some(request.name),
+        body: Some(request.body),
+        components: changes(request.components),
+        impact: None,
+    };
+    ports()?.incidents.publish(&actor, known_id(&request.incident)?, publication).await
+}
+
+#[cfg(feature = "ssr")]
+async fn discard(request: DiscardRequest) -> Result<(), Problem> {
+    let actor = actor_who_may(Permission::WriteIncidents)?;
+    ports()?.incidents.discard(&actor, known_id(&request.incident)?).await
+}
+
+#[cfg(feature = "ssr")]
+fn known_id(text: &str) -> Result<IncidentId, Problem> {
+    text.parse().map_err(|_| Problem::NotFound(format!("There is no incident \"{text}\".")))
 }
 
 #[cfg(feature = "ssr")]

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use salvor_domain::account::Actor;
+use salvor_domain::event::Event;
 use salvor_domain::ids::{ComponentId, IncidentId};
 use salvor_domain::incident::{ComponentStatus, Impact, IncidentStatus};
 use salvor_domain::progress::EtaRange;
@@ -91,6 +92,21 @@ pub struct NewUpdate {
     pub components: Vec<ComponentChange>,
 }
 
+/// `POST /api/v1/incidents/{id}/publish` reads this: what is to differ from the draft.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Publication {
+    #[serde(default)]
+    pub name: Option<String>,
+    #[serde(default)]
+    pub body: Option<String>,
+    #[serde(default)]
+    pub components: Vec<ComponentChange>,
+    /// By the worst component when absent.
+    #[serde(default)]
+    pub impact: Option<Impact>,
+}
+
 /// `POST /api/v1/components` reads this.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct NewComponent {
@@ -141,6 +157,17 @@ pub trait IncidentsPort: Send + Sync {
     async fn open(&self, actor: &Actor, incident: NewIncident) -> Result<IncidentView, Problem>;
     async fn update(&self, actor: &Actor, id: IncidentId, update: NewUpdate)
     -> Result<IncidentView, Problem>;
+    /// Shows a draft to the public, with what is to differ from it.
+    async fn publish(
+        &self,
+        actor: &Actor,
+        id: IncidentId,
+        publication: Publication,
+    ) -> Result<IncidentView, Problem>;
+    /// Removes a draft.
+    async fn discard(&self, actor: &Actor, id: IncidentId) -> Result<(), Problem>;
+    /// All that happened to it, for operators alone; newest first.
+    async fn timeline(&self, id: IncidentId) -> Result<Vec<Event>, Problem>;
 }
 
 impl IncidentView {

@@ -46,6 +46,11 @@ pub fn incident(status: IncidentStatus) -> (Tone, &'static str) {
     (tone, status.label())
 }
 
+/// Nobody but operators sees it.
+pub fn draft() -> (Tone, &'static str) {
+    (Tone::Plain, "Draft, not public")
+}
+
 pub fn impact(impact: Impact) -> (Tone, &'static str) {
     match impact {
         Impact::None => (Tone::Plain, "No impact"),

@@ -7,6 +7,7 @@ pub mod http;
 pub mod limits;
 pub mod password;
 mod port;
+pub mod remembered;
 pub mod service;
 mod store;
 

@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use salvor_app::incidents::port::{ComponentChange, IncidentView, IncidentsPort, NewIncident, NewUpdate};
+use salvor_app::incidents::port::{
+    ComponentChange, IncidentView, IncidentsPort, NewIncident, NewUpdate, Publication,
+};
 use salvor_domain::ids::IncidentId;
 use salvor_domain::incident::{Impact, IncidentStatus};
 
@@ -51,7 +53,24 @@ pub enum Args {
         #[command(flatten)]
         shared: Shared,
     },
-    /// List incidents, open ones first
+    /// Show a draft that Salvor wrote to the public
+    Publish {
+        id: IncidentId,
+        /// What customers see as its name; as drafted when absent
+        #[arg(long, value_name = "TEXT")]
+        name: Option<String>,
+        /// The first update; as drafted when absent
+        #[arg(long, value_name = "TEXT")]
+        body: Option<String>,
+        /// Without it, the impact follows from the components
+        #[arg(long)]
+        impact: Option<Impact>,
+        #[command(flatten)]
+        shared: Shared,
+    },
+    /// Remove a draft
+    Discard { id: IncidentId },
+    /// List incidents, drafts and open ones first
     List {
         #[arg(long)]
         all: bool,
@@ -90,6 +109,15 @@ pub async fn run(core: Core, args: Args) -> Result<ExitCode, CliError> {
         }
         Args::Resolve { id, body, shared } => {
             (posted(&incidents, id, IncidentStatus::Resolved, body, &shared).await?, shared.json)
+        }
+        Args::Publish { id, name, body, impact, shared } => {
+            let components = changes(&incidents, &shared.components).await?;
+            let publication = Publication { name, body, components, impact };
+            (incidents.publish(&actor(), id, publication).await?, shared.json)
+        }
+        Args::Discard { id } => {
+            incidents.discard(&actor(), id).await?;
+            return Ok(ExitCode::SUCCESS);
         }
         Args::List { all, json } => {
             let listed = incidents.incidents(!all, LISTED).await?;
@@ -144,5 +172,6 @@ async fn changes(incidents: &Incidents, words: &[String]) -> Result<Vec<Componen
 
 fn line(incident: &IncidentView) -> String {
     let at = incident.updated_at.format("%Y-%m-%d %H:%M UTC");
-    format!("{}  {:<13} {:<8} {at}  {}", incident.id, incident.status, incident.impact, incident.name)
+    let status = if incident.draft { "draft" } else { incident.status.as_str() };
+    format!("{}  {status:<13} {:<8} {at}  {}", incident.id, incident.impact, incident.name)
 }

@@ -12,8 +12,8 @@ use crate::volumes::service;
 
 /// Show the mode of a volume and what of it is out of reach, or change the mode
 ///
-/// Back to normal goes through the gate: a full check that started after the volume left normal has finished, and
-/// nothing is missing, corrupt or unreadable.
+/// Back to normal goes through the gate: a full check that started after the volume left normal has finished, nothing is
+/// missing, corrupt or unreadable, nothing beneath it counts errors, and the copies were verified lately.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     volume: String,

@@ -50,6 +50,8 @@ pub async fn run(core: Core, _: Args) -> Result<ExitCode, CliError> {
     let sentinel = Sentinel::default();
     tasks.spawn(sentinel.clone().run(core.clone(), stop.clone()));
     tasks.spawn(sampler::run(core.clone(), sentinel, stop.clone()));
+    tasks.spawn(state.modes.clone().run(core.clone(), stop.clone()));
+    tasks.spawn(crate::webhooks::run(core.clone(), stop.clone()));
     tasks.spawn(forget(core.clone(), stop.clone()));
     tasks.spawn(Worker::run(core.clone(), stop.clone()));
     tasks.spawn(stop_on_signal(stop.clone()));
@@ -160,6 +162,9 @@ async fn forget(core: Core, stop: CancellationToken) {
         }
         if let Err(error) = crate::volumes::service::forget(&core).await {
             tracing::warn!(%error, "findings that are over stay for now");
+        }
+        if let Err(error) = crate::webhooks::forget(&core).await {
+            tracing::warn!(%error, "what webhooks were told long ago stays for now");
         }
         if let Err(error) = crate::restore::forget::forget(&core).await {
             tracing::warn!(%error, "what old jobs left stays for now");

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{
     ConfigError, CopyConfig, GatewayConfig, LOOPBACK, MAX_COPIES, MailConfig, ServerConfig, TicketRestore,
-    TicketsConfig, Variables, VolumeConfig, copy, disk_check, gate, health, readiness,
+    TicketsConfig, Variables, VolumeConfig, copy, disk_check, gate, health, readiness, webhook,
 };
 use crate::network::Network;
 
@@ -24,6 +24,8 @@ pub struct Config {
     tickets: Tickets,
     #[serde(default)]
     health: health::Raw,
+    #[serde(default, rename = "webhook")]
+    webhooks: Vec<webhook::Raw>,
     #[serde(default, rename = "volume")]
     volumes: Vec<Volume>,
 }
@@ -147,7 +149,15 @@ impl Config {
             }
             volumes.push(volume);
         }
-        Ok(super::Config { server, gateway, tickets, mail, health, volumes })
+        let mut webhooks: Vec<super::WebhookConfig> = Vec::new();
+        for webhook in self.webhooks {
+            let webhook = webhook.parse(base, variables)?;
+            if webhooks.iter().any(|other| other.url == webhook.url) {
+                return Err(wrong("webhook.url", format!("\"{}\" is there twice", webhook.url)));
+            }
+            webhooks.push(webhook);
+        }
+        Ok(super::Config { server, gateway, tickets, mail, health, webhooks, volumes })
     }
 }
 

@@ -11,6 +11,7 @@ use salvor_app::problem::Problem;
 use salvor_domain::account::{Actor, Permission};
 
 use super::permissions::{self, Access};
+use crate::accounts::remembered::Remembered;
 use crate::accounts::service as accounts;
 use crate::core::Core;
 use crate::http::ApiProblem;
@@ -47,16 +48,24 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 }
 
 /// Middleware: asks the permission table, and leaves the [`Caller`] for the handler.
-pub async fn check(State(core): State<Core>, mut request: Request, next: Next) -> Response {
+pub async fn check(
+    State(core): State<Core>,
+    State(remembered): State<Remembered>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let Some(pattern) = request.extensions().get::<MatchedPath>().cloned() else {
         return next.run(request).await;
     };
     let granted = match permissions::access(request.method(), pattern.as_str()) {
         Some(Access::Public) => return next.run(request).await,
-        Some(Access::Session(permission)) => caller(&core, request.headers()).await.and_then(|caller| {
-            caller.require(permission)?;
-            Ok(caller)
-        }),
+        Some(Access::Session(permission)) => {
+            let remembered = permissions::ASKED_OFTEN.contains(&pattern.as_str()).then_some(&remembered);
+            caller(&core, remembered, request.headers()).await.and_then(|caller| {
+                caller.require(permission)?;
+                Ok(caller)
+            })
+        }
         // Of a path that exists with other methods, axum itself says which.
         None if permissions::TABLE.iter().any(|(_, path, _)| *path == pattern.as_str()) => {
             return next.run(request).await;
@@ -91,10 +100,17 @@ pub fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-async fn caller(core: &Core, headers: &HeaderMap) -> Result<Caller, ApiProblem> {
+async fn caller(
+    core: &Core,
+    remembered: Option<&Remembered>,
+    headers: &HeaderMap,
+) -> Result<Caller, ApiProblem> {
     if let Some(token) = bearer_token(headers) {
-        let actor = accounts::token_holder(core, token).await?.ok_or(Problem::SignedOut)?;
-        return Ok(Caller { actor, viewer: None });
+        let holder = match remembered {
+            Some(remembered) => remembered.token_holder(core, token).await?,
+            None => accounts::token_holder(core, token).await?,
+        };
+        return Ok(Caller { actor: holder.ok_or(Problem::SignedOut)?, viewer: None });
     }
     let secret = session_secret(headers).ok_or(Problem::SignedOut)?;
     let viewer = accounts::session_holder(core, secret).await?.ok_or(Problem::SignedOut)?;

@@ -79,6 +79,8 @@ pub const TABLE: &[Row] = &[
     (Method::POST, "/console/do/unmute_signal", Session(Permission::MuteSignals)),
     (Method::POST, "/console/do/open_incident", INCIDENTS),
     (Method::POST, "/console/do/update_incident", INCIDENTS),
+    (Method::POST, "/console/do/publish_incident", INCIDENTS),
+    (Method::POST, "/console/do/discard_incident", INCIDENTS),
     (Method::POST, "/console/do/add_component", INCIDENTS),
     (Method::POST, "/console/do/restore_ticket", TICKETS),
     (Method::POST, "/console/do/reply_ticket", TICKETS),
@@ -115,6 +117,8 @@ pub const TABLE: &[Row] = &[
     (Method::GET, "/api/v1/volumes/{name}", VIEW),
     (Method::GET, "/api/v1/volumes/{name}/mode", VIEW),
     (Method::PUT, "/api/v1/volumes/{name}/mode", Session(Permission::SetMode)),
+    (Method::GET, "/api/v1/volumes/{name}/mode/events", VIEW),
+    (Method::GET, "/api/v1/volumes/{name}/writable", VIEW),
     (Method::GET, "/api/v1/volumes/{name}/findings", VIEW),
     (Method::PUT, "/api/v1/volumes/{name}/copies/{copy}/limits", JOBS),
     (Method::POST, "/api/v1/volumes/{name}/tombstones", Session(Permission::MarkDeleted)),
@@ -139,9 +143,16 @@ pub const TABLE: &[Row] = &[
     (Method::POST, "/api/v1/incidents", INCIDENTS),
     (Method::GET, "/api/v1/incidents/{id}", VIEW),
     (Method::POST, "/api/v1/incidents/{id}/updates", INCIDENTS),
+    (Method::POST, "/api/v1/incidents/{id}/publish", INCIDENTS),
+    (Method::POST, "/api/v1/incidents/{id}/discard", INCIDENTS),
+    (Method::GET, "/api/v1/incidents/{id}/timeline", VIEW),
+    (Method::GET, "/api/v1/deliveries", VIEW),
     (Method::GET, "/api/v1/components", VIEW),
     (Method::POST, "/api/v1/components", INCIDENTS),
 ];
+
+/// Routes that are asked before each upload, also while the database is away: who holds a token is remembered for them.
+pub const ASKED_OFTEN: &[&str] = &["/api/v1/volumes/{name}/writable", "/api/v1/volumes/{name}/mode/events"];
 
 /// The row for a request, by the pattern that it matched.
 pub fn access(method: &Method, pattern: &str) -> Option<Access> {

@@ -7,12 +7,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accounts::limits::Attempts;
+use crate::accounts::remembered::Remembered;
 use crate::assets::Site;
 use crate::core::Core;
 use crate::error::Result;
 use crate::http::feed::Feed;
 use crate::incidents::{Board, Incidents};
 use crate::tickets::Tickets;
+use crate::volumes::modes::Modes;
 
 /// Cheap to clone; handlers take the part that they need, such as `State<Core>`.
 #[derive(Clone, FromRef)]
@@ -28,6 +30,10 @@ pub struct AppState {
     pub board: Board,
     pub incidents: Incidents,
     pub tickets: Tickets,
+    /// The modes of all volumes, for whoever asks before each upload.
+    pub modes: Modes,
+    /// Holders of tokens, for the same.
+    pub remembered: Remembered,
     /// Cancelled when the server stops: streams end then.
     pub stop: CancellationToken,
     /// What the server waits for before it ends.
@@ -41,6 +47,7 @@ impl AppState {
         let board = Board::new(&core, &*site.public_css_inline, stop.clone());
         let incidents = Incidents::new(core.clone()).with_board(board.clone());
         let tickets = Tickets::new(core.clone());
+        let modes = Modes::open(&core).await;
         Ok(Self {
             core,
             attempts: Arc::default(),
@@ -49,6 +56,8 @@ impl AppState {
             board,
             incidents,
             tickets,
+            modes,
+            remembered: Remembered::default(),
             stop,
             tasks: TaskTracker::new(),
         })

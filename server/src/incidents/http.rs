@@ -12,7 +12,7 @@ use futures_util::stream::{self, Stream};
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, RETRY_AFTER};
 use http::{HeaderMap, StatusCode, Uri};
 use salvor_app::incidents::port::{
-    ComponentView, IncidentView, IncidentsPort, NewComponent, NewIncident, NewUpdate,
+    ComponentView, IncidentView, IncidentsPort, NewComponent, NewIncident, NewUpdate, Publication,
 };
 use salvor_app::tickets::public::message_document;
 use tokio::sync::OwnedSemaphorePermit;
@@ -52,6 +52,9 @@ pub fn api_routes<S>(incidents: Incidents) -> Router<S> {
         .route("/api/v1/components", get(components).post(add_component))
         .route("/api/v1/incidents", get(list).post(open))
         .route("/api/v1/incidents/{id}", get(show))
+        .route("/api/v1/incidents/{id}/discard", post(discard))
+        .route("/api/v1/incidents/{id}/publish", post(publish))
+        .route("/api/v1/incidents/{id}/timeline", get(timeline))
         .route("/api/v1/incidents/{id}/updates", post(update))
         .with_state(incidents)
 }
@@ -153,4 +156,29 @@ async fn update(
     Json(update): Json<NewUpdate>,
 ) -> Answer<(StatusCode, Json<IncidentView>)> {
     Ok((StatusCode::CREATED, Json(incidents.update(&caller.actor, id.parse()?, update).await?)))
+}
+
+async fn publish(
+    State(incidents): State<Incidents>,
+    Path(id): Path<String>,
+    caller: Caller,
+    Json(publication): Json<Publication>,
+) -> Answer<Json<IncidentView>> {
+    Ok(Json(incidents.publish(&caller.actor, id.parse()?, publication).await?))
+}
+
+async fn discard(
+    State(incidents): State<Incidents>,
+    Path(id): Path<String>,
+    caller: Caller,
+) -> Answer<StatusCode> {
+    incidents.discard(&caller.actor, id.parse()?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn timeline(
+    State(incidents): State<Incidents>,
+    Path(id): Path<String>,
+) -> Answer<Json<Vec<salvor_domain::event::Event>>> {
+    Ok(Json(incidents.timeline(id.parse()?).await?))
 }

@@ -8,11 +8,11 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use salvor_app::incidents::port::{
     AffectedComponent, ComponentChange, ComponentView, IncidentView, IncidentsPort, NewComponent,
-    NewIncident, NewUpdate, UpdateView,
+    NewIncident, NewUpdate, Publication, UpdateView,
 };
 use salvor_app::problem::Problem;
 use salvor_domain::account::{Actor, Permission};
-use salvor_domain::event::EventKind;
+use salvor_domain::event::{Event, EventKind};
 use salvor_domain::ids::{ComponentId, IncidentId};
 use salvor_domain::incident::{ComponentStatus, IncidentStatus, Standing, impact_of};
 use salvor_domain::text::stray;
@@ -43,11 +43,15 @@ impl Incidents {
         Self { core, board: None }
     }
 
+    pub(super) fn core(&self) -> &Core {
+        &self.core
+    }
+
     pub fn with_board(self, board: Board) -> Self {
         Self { board: Some(board), ..self }
     }
 
-    fn published(&self) {
+    pub(super) fn published(&self) {
         if let Some(board) = &self.board {
             board.nudge();
         }
@@ -58,8 +62,8 @@ impl Incidents {
         Ok(store::incidents(&mut tx, &choice).await?)
     }
 
-    async fn find(&self, id: IncidentId) -> Result<IncidentView> {
-        let found = self.read(Choice { id: Some(id), open_only: false, limit: 1 }).await?;
+    pub(super) async fn find(&self, id: IncidentId) -> Result<IncidentView> {
+        let found = self.read(Choice { id: Some(id), open_only: false, drafts: true, limit: 1 }).await?;
         found.into_iter().next().ok_or_else(|| no_such_incident(id))
     }
 
@@ -125,7 +129,7 @@ impl Incidents {
         store::insert_incident(&mut tx, &incident, new.impact.is_some(), &actor.name).await?;
         let summary = format!("Incident opened: {}.", incident.name);
         events::record(&mut tx, now, actor, EventKind::IncidentOpened, id, &summary).await?;
-        let update = self.draft(actor, new.status, body, now);
+        let update = update(&self.core, actor, new.status, body, now);
         post(&mut tx, actor, id, update, &new.components).await?;
         tx.commit().await?;
         self.published();
@@ -138,13 +142,18 @@ impl Incidents {
         let now = self.core.clock.now();
         let mut tx = self.core.db.begin().await?;
         let kept = store::kept(&mut tx, id).await?.ok_or_else(|| no_such_incident(id))?;
+        if kept.draft {
+            return Err(Error::conflict(
+                "it is a draft: publish it first, with the text that customers are to read",
+            ));
+        }
         let standing = kept.standing.post(new.status, now)?;
         let resolves = kept.standing.status.is_open() && !standing.status.is_open();
         let mut changes = new.components;
         if resolves {
             changes.extend(freed(&mut tx, id, &changes).await?);
         }
-        let update = self.draft(actor, new.status, body, now);
+        let update = update(&self.core, actor, new.status, body, now);
         let components = post(&mut tx, actor, id, update, &changes).await?;
         // The impact of what is over stays what it was at its last: a resolved outage was still an outage.
         let impact = match standing.status.is_open() && !kept.impact_override {
@@ -158,16 +167,23 @@ impl Incidents {
         self.published();
         self.find(id).await
     }
+}
 
-    fn draft(&self, actor: &Actor, status: IncidentStatus, body: String, now: DateTime<Utc>) -> UpdateView {
-        UpdateView {
-            id: self.core.new_update_id().to_string(),
-            status,
-            body,
-            created_at: now,
-            created_by: actor.name.clone(),
-            components: Vec::new(),
-        }
+/// A new update; what it changes is added by [`post`].
+pub(super) fn update(
+    core: &Core,
+    actor: &Actor,
+    status: IncidentStatus,
+    body: String,
+    now: DateTime<Utc>,
+) -> UpdateView {
+    UpdateView {
+        id: core.new_update_id().to_string(),
+        status,
+        body,
+        created_at: now,
+        created_by: actor.name.clone(),
+        components: Vec::new(),
     }
 }
 
@@ -187,7 +203,7 @@ impl IncidentsPort for Incidents {
 
     async fn incidents(&self, open_only: bool, limit: u32) -> Result<Vec<IncidentView>, Problem> {
         let limit = i64::from(limit.clamp(1, MAX_LISTED));
-        Ok(self.read(Choice { id: None, open_only, limit }).await?)
+        Ok(self.read(Choice { id: None, open_only, drafts: true, limit }).await?)
     }
 
     async fn incident(&self, id: IncidentId) -> Result<IncidentView, Problem> {
@@ -206,10 +222,27 @@ impl IncidentsPort for Incidents {
     ) -> Result<IncidentView, Problem> {
         Ok(self.post_update(actor, id, update).await?)
     }
+
+    async fn publish(
+        &self,
+        actor: &Actor,
+        id: IncidentId,
+        publication: Publication,
+    ) -> Result<IncidentView, Problem> {
+        Ok(self.publish_draft(actor, id, publication).await?)
+    }
+
+    async fn discard(&self, actor: &Actor, id: IncidentId) -> Result<(), Problem> {
+        Ok(self.discard_draft(actor, id).await?)
+    }
+
+    async fn timeline(&self, id: IncidentId) -> Result<Vec<Event>, Problem> {
+        Ok(self.read_timeline(id).await?)
+    }
 }
 
 /// Writes one update with what it changes; answers how the incident's components stand after it.
-async fn post(
+pub(super) async fn post(
     tx: &mut Tx,
     actor: &Actor,
     incident: IncidentId,
@@ -218,7 +251,9 @@ async fn post(
 ) -> Result<Vec<ComponentStatus>> {
     update.components = change_components(tx, actor, incident, changes, update.created_at).await?;
     store::insert_update(tx, incident, &update).await?;
-    let stands = store::incidents(tx, &Choice { id: Some(incident), open_only: false, limit: 1 }).await?;
+    let stands =
+        store::incidents(tx, &Choice { id: Some(incident), open_only: false, drafts: true, limit: 1 })
+            .await?;
     let components = stands.iter().flat_map(|incident| &incident.components);
     Ok(components.map(|component| component.status).collect())
 }
@@ -267,9 +302,10 @@ async fn change_components(
 async fn freed(tx: &mut Tx, id: IncidentId, named: &[ComponentChange]) -> Result<Vec<ComponentChange>> {
     // Another incident that takes one of them at this moment is waited for, or waits.
     store::lock_components(tx).await?;
-    let own = store::incidents(tx, &Choice { id: Some(id), open_only: false, limit: 1 }).await?;
-    let open =
-        store::incidents(tx, &Choice { id: None, open_only: true, limit: i64::from(u32::MAX) }).await?;
+    let own =
+        store::incidents(tx, &Choice { id: Some(id), open_only: false, drafts: true, limit: 1 }).await?;
+    let all = i64::from(u32::MAX);
+    let open = store::incidents(tx, &Choice { id: None, open_only: true, drafts: false, limit: all }).await?;
     let said = |component: ComponentId| {
         let others = open.iter().filter(|other| other.id != id);
         others
@@ -298,7 +334,7 @@ pub fn full_name(component: &ComponentView) -> String {
     }
 }
 
-fn no_such_incident(id: IncidentId) -> Error {
+pub(super) fn no_such_incident(id: IncidentId) -> Error {
     Error::not_found(format!("There is no incident {id}."))
 }
 
@@ -312,7 +348,7 @@ fn taken_name(error: sqlx::Error, name: &str) -> Error {
 }
 
 /// The text without the space around it; not empty, not too long, and without what no database keeps.
-fn within(field: &str, text: &str, max_bytes: usize) -> Result<String> {
+pub(super) fn within(field: &str, text: &str, max_bytes: usize) -> Result<String> {
     let text = text.trim();
     if text.is_empty() {
         return Err(Error::invalid(format!("`{field}` must not be empty")));

@@ -15,6 +15,7 @@ pub struct Kept {
     pub standing: Standing,
     pub impact: Impact,
     pub impact_override: bool,
+    pub draft: bool,
 }
 
 /// Which incidents to read: open ones first, then the newest.
@@ -22,6 +23,8 @@ pub struct Choice {
     /// Only this one.
     pub id: Option<IncidentId>,
     pub open_only: bool,
+    /// Those that are not published as well.
+    pub drafts: bool,
     pub limit: i64,
 }
 
@@ -88,13 +91,14 @@ pub async fn insert_incident(
 ) -> sqlx::Result<()> {
     execute!(
         tx,
-        "INSERT INTO incidents (id, name, status, impact, impact_override, volume, created_by, created_at, \
-         updated_at, started_at, monitoring_at, resolved_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        "INSERT INTO incidents (id, name, status, impact, impact_override, draft, volume, created_by, created_at, \
+         updated_at, started_at, monitoring_at, resolved_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         incident.id.to_string(),
         &incident.name,
         incident.status.as_str(),
         incident.impact.as_str(),
         impact_override,
+        incident.draft,
         &incident.volume,
         by,
         incident.created_at,
@@ -108,16 +112,12 @@ pub async fn insert_incident(
 
 /// Where an incident stands; locks its row where the engine has row locks, so that two updates follow one another.
 pub async fn kept(tx: &mut Tx, id: IncidentId) -> sqlx::Result<Option<Kept>> {
-    let query = match tx {
-        Tx::Sqlite(_) => {
-            "SELECT id, status, impact, impact_override, monitoring_at, resolved_at FROM incidents WHERE id = $1"
-        }
-        Tx::Postgres(_) => {
-            "SELECT id, status, impact, impact_override, monitoring_at, resolved_at FROM incidents WHERE id = $1 \
-             FOR UPDATE"
-        }
-    };
-    fetch_optional!(tx, KeptRow, query, id.to_string())?.map(Kept::try_from).transpose()
+    let sql = format!(
+        "SELECT id, status, impact, impact_override, draft, monitoring_at, resolved_at FROM incidents WHERE id = $1{}",
+        tx.for_update()
+    );
+    let row = fetch_optional!(tx, KeptRow, sqlx::AssertSqlSafe(sql.as_str()), id.to_string())?;
+    row.map(Kept::try_from).transpose()
 }
 
 pub async fn set_standing(
@@ -139,6 +139,36 @@ pub async fn set_standing(
         id.to_string(),
     )
     .map(drop)
+}
+
+/// The draft or open incident that is about a volume, the newest.
+pub async fn current_of(tx: &mut Tx, volume: &str) -> sqlx::Result<Option<IncidentId>> {
+    let sql = "SELECT id FROM incidents WHERE volume = $1 AND status IN ('investigating', 'identified', 'monitoring') \
+               ORDER BY created_at DESC, id DESC LIMIT 1";
+    let row = fetch_optional!(tx, (String,), sql, volume)?;
+    row.map(|(id,)| id.parse().map_err(|why| bad_row("incidents", "id", &id, why))).transpose()
+}
+
+/// A draft is one no more; its updates and its standing are written apart.
+pub async fn publish(
+    tx: &mut Tx,
+    id: IncidentId,
+    name: &str,
+    impact_override: bool,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let sql =
+        "UPDATE incidents SET draft = FALSE, name = $2, impact_override = $3, created_at = $4 WHERE id = $1";
+    execute!(tx, sql, id.to_string(), name, impact_override, now).map(drop)
+}
+
+/// Of a draft, which nobody has read.
+pub async fn delete_updates(tx: &mut Tx, incident: IncidentId) -> sqlx::Result<()> {
+    execute!(tx, "DELETE FROM incident_updates WHERE incident_id = $1", incident.to_string()).map(drop)
+}
+
+pub async fn delete_draft(tx: &mut Tx, id: IncidentId) -> sqlx::Result<()> {
+    execute!(tx, "DELETE FROM incidents WHERE id = $1 AND draft", id.to_string()).map(drop)
 }
 
 pub async fn insert_update(tx: &mut Tx, incident: IncidentId, update: &UpdateView) -> sqlx::Result<()> {
@@ -168,11 +198,11 @@ pub async fn link_component(tx: &mut Tx, incident: IncidentId, component: Compon
     .map(drop)
 }
 
-/// The ids of the chosen incidents. `$1` id or '', `$2` open ones only, `$3` how many.
+/// The ids of the chosen incidents. `$1` id or '', `$2` open ones only, `$3` how many, `$4` drafts as well.
 macro_rules! chosen {
     () => {
         "(SELECT id FROM incidents WHERE ($1 = '' OR id = $1) \
-          AND (NOT $2 OR status IN ('investigating', 'identified', 'monitoring')) \
+          AND (NOT $2 OR status IN ('investigating', 'identified', 'monitoring')) AND ($4 OR NOT draft) \
           ORDER BY CASE WHEN status IN ('investigating', 'identified', 'monitoring') THEN 0 ELSE 1 END, \
           created_at DESC, id DESC LIMIT $3)"
     };
@@ -192,7 +222,8 @@ pub async fn incidents(tx: &mut Tx, choice: &Choice) -> sqlx::Result<Vec<Inciden
         ),
         &id,
         choice.open_only,
-        choice.limit
+        choice.limit,
+        choice.drafts
     )?;
     let updates = fetch_all!(
         tx,
@@ -205,7 +236,8 @@ pub async fn incidents(tx: &mut Tx, choice: &Choice) -> sqlx::Result<Vec<Inciden
         ),
         &id,
         choice.open_only,
-        choice.limit
+        choice.limit,
+        choice.drafts
     )?;
     let links = fetch_all!(
         tx,
@@ -213,7 +245,8 @@ pub async fn incidents(tx: &mut Tx, choice: &Choice) -> sqlx::Result<Vec<Inciden
         concat!("SELECT incident_id, component_id FROM incident_components WHERE incident_id IN ", chosen!()),
         &id,
         choice.open_only,
-        choice.limit
+        choice.limit,
+        choice.drafts
     )?;
     assembled(rows, updates, links, components(tx).await?)
 }
@@ -315,6 +348,7 @@ struct KeptRow {
     status: String,
     impact: String,
     impact_override: bool,
+    draft: bool,
     monitoring_at: Option<DateTime<Utc>>,
     resolved_at: Option<DateTime<Utc>>,
 }
@@ -328,6 +362,7 @@ impl TryFrom<KeptRow> for Kept {
             standing: Standing { status, monitoring_at: row.monitoring_at, resolved_at: row.resolved_at },
             impact: row.impact.parse().map_err(|why| bad_row("incidents", "impact", &row.id, why))?,
             impact_override: row.impact_override,
+            draft: row.draft,
         })
     }
 }

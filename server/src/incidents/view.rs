@@ -24,7 +24,8 @@ const BARS: usize = 4;
 pub async fn status(core: &Core, now: DateTime<Utc>) -> Result<StatusView> {
     let mut tx = core.db.read().await?;
     let components = store::components(&mut tx).await?;
-    let incidents = store::incidents(&mut tx, &Choice { id: None, open_only: false, limit: KEPT }).await?;
+    let published = Choice { id: None, open_only: false, drafts: false, limit: KEPT };
+    let incidents = store::incidents(&mut tx, &published).await?;
     drop(tx);
     let (open, past): (Vec<_>, Vec<_>) =
         incidents.into_iter().partition(|incident| incident.status.is_open());

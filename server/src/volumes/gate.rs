@@ -1,26 +1,27 @@
 //! What the gate back to `normal` looks at, gathered in the transaction of whoever asks.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use salvor_domain::gate::{CopyProof, GateFacts};
+use salvor_domain::gate::{CopyProof, DiskCheck, DiskCheckEnd, GateFacts};
+use salvor_domain::progress::Amount;
 use salvor_domain::volume::Mode;
 
 use super::store::VolumeRow;
 use super::{catalogue, findings, rates_store, service, store};
 use crate::config::VolumeConfig;
+use crate::core::Core;
 use crate::database::Tx;
-use crate::restore::store::figures;
+use crate::error::Result;
+use crate::health;
+use crate::restore::store::{disk_checks, figures};
 
 /// Of a volume that is normal nothing is asked, and nothing is looked up.
-pub async fn facts(
-    tx: &mut Tx,
-    now: DateTime<Utc>,
-    config: &VolumeConfig,
-    volume: &VolumeRow,
-) -> sqlx::Result<GateFacts> {
+pub async fn facts(core: &Core, tx: &mut Tx, config: &VolumeConfig, volume: &VolumeRow) -> Result<GateFacts> {
     if volume.mode.mode() == Mode::Normal {
         return Ok(GateFacts::default());
     }
     let counts = findings::counts(tx, volume.id).await?;
+    let troubles = health::service::troubles(core, tx, &volume.name).await?;
+    let disk_check = disk_checks::last_disk_check(tx, volume.id).await?;
     let within = i64::try_from(config.gate.copies_verified_within.seconds()).unwrap_or(i64::MAX);
     let within = TimeDelta::try_seconds(within).unwrap_or(TimeDelta::MAX);
     Ok(GateFacts {
@@ -29,11 +30,19 @@ pub async fn facts(
         missing: counts.missing,
         corrupt: counts.corrupt,
         unreadable: counts.unreadable,
-        troubles: Vec::new(),
-        disk_check: None,
+        troubles: troubles.into_iter().map(|trouble| trouble.reason).collect(),
+        disk_check: disk_check.map(|(started_at, well)| DiskCheck { started_at, end: ended(well) }),
         copies: proofs(tx, config, volume).await?,
-        verified_since: now.checked_sub_signed(within).unwrap_or(DateTime::<Utc>::MIN_UTC),
+        verified_since: core.clock.now().checked_sub_signed(within).unwrap_or(DateTime::<Utc>::MIN_UTC),
     })
+}
+
+fn ended(well: Option<bool>) -> DiskCheckEnd {
+    match well {
+        None => DiskCheckEnd::Running,
+        Some(true) => DiskCheckEnd::Well,
+        Some(false) => DiskCheckEnd::Badly,
+    }
 }
 
 /// How each configured copy is known to be good, in the configuration's order.
@@ -43,7 +52,7 @@ async fn proofs(tx: &mut Tx, config: &VolumeConfig, volume: &VolumeRow) -> sqlx:
     let held = catalogue::figures(tx, volume.id, &bits).await?.held;
     let drills = rates_store::last_drills(tx, volume.id).await?;
     let restored = figures::last_restored_from(tx, volume.id).await?;
-    let proof = |(row, held): (store::CopyRow, salvor_domain::progress::Amount)| {
+    let proof = |(row, held): (store::CopyRow, Amount)| {
         let drill = drills.get(&row.bit);
         let drilled = drill.filter(|drill| drill.failed == 0 && drill.verified > 0);
         let good = [

@@ -10,7 +10,7 @@ use salvor_domain::limits::Limits;
 use salvor_domain::path::FilePath;
 use salvor_domain::volume::{GatePoint, Mode, ModeState};
 
-use super::{limits, service};
+use super::{answers, limits, service};
 use crate::core::Core;
 use crate::http::{Answer, ApiProblem, AppState, Caller, Json, Path, Query};
 
@@ -19,6 +19,8 @@ pub fn routes() -> Router<AppState> {
         .route("/api/v1/volumes", get(list))
         .route("/api/v1/volumes/{name}", get(show))
         .route("/api/v1/volumes/{name}/mode", get(mode).put(set_mode))
+        .route("/api/v1/volumes/{name}/mode/events", get(answers::mode_events))
+        .route("/api/v1/volumes/{name}/writable", get(answers::writable))
         .route("/api/v1/volumes/{name}/findings", get(findings))
         .route("/api/v1/volumes/{name}/tombstones", post(set_tombstone))
         .route("/api/v1/volumes/{name}/copies/{copy}/limits", put(set_limits))

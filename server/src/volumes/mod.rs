@@ -7,12 +7,14 @@
 //! Invariants: lists of files come in byte order of their paths; a dismissed finding stays dismissed until an operator
 //! says otherwise; a copy keeps its bit in [`catalogue::CatalogueRow::holders`] for as long as its row exists.
 
+mod answers;
 pub mod catalogue;
 pub mod findings;
 pub mod gate;
 pub mod http;
 pub mod limits;
 pub mod lookup;
+pub mod modes;
 mod port;
 pub mod rates_store;
 pub mod reach;

@@ -18,7 +18,7 @@ use salvor_engine::MarkKind;
 use super::catalogue::Figures;
 use super::reach::Away;
 use super::store::{CopyRow, VolumeRow};
-use super::{catalogue, findings, gate, limits, reach, store};
+use super::{catalogue, findings, gate, limits, reach, safety, store};
 use crate::config::{CopyConfig, MAX_COPIES, VolumeConfig};
 use crate::core::Core;
 use crate::database::Tx;
@@ -79,7 +79,7 @@ pub async fn mode(core: &Core, name: &str) -> Result<(ModeState, Vec<GatePoint>)
     let config = configured(core, name)?;
     let mut tx = core.db.read().await?;
     let volume = found(store::volume(&mut tx, name).await?, name)?;
-    let facts = gate::facts(&mut tx, core.clock.now(), config, &volume).await?;
+    let facts = gate::facts(core, &mut tx, config, &volume).await?;
     let gate = volume.mode.gate(&facts);
     Ok((volume.mode, gate))
 }
@@ -91,8 +91,7 @@ pub async fn findings(core: &Core, volume: &str, filter: &FindingsFilter) -> Res
     findings::page(&mut tx, volume.id, filter).await?.map_err(|bad| Error::invalid(bad.to_string()))
 }
 
-/// Changes the mode, by the rules of [`ModeState::change`]. Leaving `normal` pauses the protect jobs of the volume, in
-/// the same transaction: damage must not reach the copies.
+/// An operator changes the mode; what follows from it is the business of [`safety`].
 pub async fn set_mode(
     core: &Core,
     actor: &Actor,
@@ -109,8 +108,7 @@ pub async fn set_mode(
     let now = core.clock.now();
     let mut tx = core.db.begin().await?;
     let before = to_change(&mut tx, volume).await?;
-    let facts = gate::facts(&mut tx, now, config, &before).await?;
-    let open = before.mode.open_points(&facts);
+    let facts = gate::facts(core, &mut tx, config, &before).await?;
     let change = ModeChange {
         to,
         reason: reason.trim().to_owned(),
@@ -119,18 +117,7 @@ pub async fn set_mode(
         override_gate,
         now,
     };
-    let from = before.mode.mode();
-    let after = before.mode.change(change, &facts)?;
-    store::set_mode_state(&mut tx, before.id, &after).await?;
-    let mut summary = format!("{volume} went from {from} to {to}: {}", after.reason());
-    if to == Mode::Normal && !open.is_empty() {
-        summary.push_str(&format!(" (the gate was overridden: {})", open.join("; ")));
-    }
-    events::record(&mut tx, now, actor, EventKind::ModeChanged, volume, &summary).await?;
-    if to != Mode::Normal {
-        let why = format!("the volume is {to}: {}", after.reason());
-        crate::restore::service::pause_protect(&mut tx, now, before.id, &why).await?;
-    }
+    safety::apply(core, &mut tx, actor, before, change, &facts).await?;
     tx.commit().await?;
     core.nudge.notify_one();
     view(core, config).await
@@ -275,7 +262,7 @@ impl Known {
         for bit in &bits {
             identities.push(store::identity(&mut tx, volume.id, Some(*bit)).await?);
         }
-        let facts = gate::facts(&mut tx, core.clock.now(), config, &volume).await?;
+        let facts = gate::facts(core, &mut tx, config, &volume).await?;
         Ok(Self {
             gate: volume.mode.gate(&facts),
             identity: store::identity(&mut tx, volume.id, None).await?,

@@ -27,6 +27,7 @@ mod jobs;
 mod moving;
 mod need;
 mod reunite;
+mod safety;
 mod said;
 mod tickets;
 mod tidy;

@@ -125,6 +125,7 @@ fn slices_do_not_reach_into_each_others_tables() {
         ("incidents", &["components", "incidents", "incident_components", "incident_updates"]),
         ("tickets", &["tickets", "ticket_lines", "ticket_messages"]),
         ("health", &["hosts", "signals", "signal_changes", "signal_points"]),
+        ("webhooks", &["deliveries"]),
     ];
     for (slice, _) in tables {
         for (path, text) in sources(&format!("server/src/{slice}"), &[".rs"]) {

@@ -4,9 +4,10 @@ use leptos::prelude::*;
 use leptos::server_fn::ServerFn;
 use leptos_router::hooks::{use_params_map, use_query_map};
 use salvor_domain::account::Permission;
+use salvor_domain::event::Event;
 use salvor_domain::incident::IncidentStatus;
 
-use super::fields;
+use super::{draft, fields};
 use crate::accounts::port::Viewer;
 use crate::incidents::api::UpdateIncident;
 use crate::incidents::port::{ComponentView, IncidentView, UpdateView};
@@ -19,6 +20,7 @@ use crate::ui::{Address, Badge, Heading, PostForm, Submit, When, badge, loaded};
 struct Everything {
     incident: IncidentView,
     components: Vec<ComponentView>,
+    timeline: Vec<Event>,
     draft: String,
     may_write: bool,
 }
@@ -41,12 +43,13 @@ async fn load(
     let ports = ports.ok_or(Problem::Unavailable)?;
     let id = id.parse().map_err(|_| Problem::NotFound(format!("There is no incident \"{id}\".")))?;
     let incident = ports.incidents.incident(id).await?;
-    Ok(Everything { incident, components: ports.incidents.components().await?, draft, may_write })
+    let (components, timeline) = (ports.incidents.components().await?, ports.incidents.timeline(id).await?);
+    Ok(Everything { incident, components, timeline, draft, may_write })
 }
 
 fn incident(all: Everything) -> impl IntoView {
-    let Everything { incident, components, draft, may_write } = all;
-    let (tone, word) = badge::incident(incident.status);
+    let Everything { incident, components, timeline, draft: typed, may_write } = all;
+    let (tone, word) = if incident.draft { badge::draft() } else { badge::incident(incident.status) };
     let (impact_tone, impact) = badge::impact(incident.impact);
     let volume = incident.volume.clone().map(|name| {
         view! {
@@ -55,8 +58,15 @@ fn incident(all: Everything) -> impl IntoView {
         }
     });
     let updates: Vec<_> = incident.updates.iter().map(update).collect();
-    let form = (may_write && incident.status != IncidentStatus::Postmortem)
-        .then(|| form(&incident, &components, draft));
+    let may_update = may_write && incident.status != IncidentStatus::Postmortem;
+    let form = match (may_update, incident.draft) {
+        (false, _) => None,
+        (true, true) => Some(draft::forms(&incident, &components, typed).into_any()),
+        (true, false) => Some(form(&incident, &components, typed).into_any()),
+    };
+    let public = (!incident.draft).then(|| {
+        view! { <a href=format!("/incidents/{}", incident.id)>"As customers see it"</a> }
+    });
     view! {
         <Heading title=incident.name.clone()>
             <Badge tone word />
@@ -64,7 +74,7 @@ fn incident(all: Everything) -> impl IntoView {
         </Heading>
         <p class="muted">
             "Started " <When at=incident.started_at exact=true /> {volume} ". "
-            <a href=format!("/incidents/{}", incident.id)>"As customers see it"</a>
+            {public}
         </p>
         {affected(&incident.components)}
         {form}
@@ -74,6 +84,25 @@ fn incident(all: Everything) -> impl IntoView {
                 {updates}
             </ol>
         </section>
+        <section aria-labelledby="timeline">
+            <h2 id="timeline">"Timeline"</h2>
+            <p class="muted">"For operators alone: what happened, newest first."</p>
+            <ol class="updates" role="list">
+                {timeline.iter().map(entry).collect::<Vec<_>>()}
+            </ol>
+        </section>
+    }
+}
+
+fn entry(event: &Event) -> impl IntoView + use<> {
+    view! {
+        <li>
+            <p class="cluster">
+                <When at=event.at exact=true />
+                <span class="muted">{event.actor.clone()}</span>
+            </p>
+            <p class="said">{event.summary.clone()}</p>
+        </li>
     }
 }
 
@@ -173,20 +202,50 @@ mod tests {
         }
     }
 
+    fn page(incident_view: IncidentView, may_write: bool) -> String {
+        let components = incident_view.components.clone();
+        let timeline = vec![Event {
+            id: 1,
+            at: DateTime::UNIX_EPOCH,
+            actor: "salvor".into(),
+            kind: salvor_domain::event::EventKind::IncidentNote,
+            subject: incident_view.id.to_string(),
+            summary: "uploads tripped to read_only: errors_count is 1".into(),
+        }];
+        let draft = if incident_view.draft { String::new() } else { "typed".into() };
+        let all = Everything { incident: incident_view, components, timeline, draft, may_write };
+        rendered(|| incident(all))
+    }
+
     #[test]
     fn it_shows_who_wrote_and_what_changed() {
-        let page = |may_write| {
-            let incident_view = IncidentView::sample();
-            let components = incident_view.components.clone();
-            rendered(|| {
-                incident(Everything { incident: incident_view, components, draft: "typed".into(), may_write })
-            })
-        };
-        let html = page(true);
-        for needed in ["ann@example.com", "Uploaded files: Operational → Partial outage", "typed</textarea>"]
-        {
+        let html = page(IncidentView::sample(), true);
+        for needed in [
+            "ann@example.com",
+            "Uploaded files: Operational → Partial outage",
+            "typed</textarea>",
+            "errors_count is 1",
+            "As customers see it",
+        ] {
             assert!(html.contains(needed), "{needed} in {html}");
         }
-        assert!(!page(false).contains("<form"));
+        assert!(!page(IncidentView::sample(), false).contains("<form"));
+    }
+
+    #[test]
+    fn a_draft_is_published_or_discarded_and_says_that_nobody_sees_it() {
+        let draft = || IncidentView { draft: true, ..IncidentView::sample() };
+        let html = page(draft(), true);
+        for needed in [
+            "Draft, not public",
+            "value=\"Some uploaded files are missing\"",
+            "bringing them back from our backups.</textarea>",
+            "/console/do/publish_incident",
+            "/console/do/discard_incident",
+        ] {
+            assert!(html.contains(needed), "{needed} in {html}");
+        }
+        assert!(!html.contains("As customers see it") && !html.contains("update_incident"), "{html}");
+        assert!(!page(draft(), false).contains("<form"));
     }
 }

@@ -56,7 +56,7 @@ fn table(all: &[IncidentView]) -> AnyView {
 }
 
 fn row(incident: &IncidentView) -> impl IntoView + use<> {
-    let (tone, word) = badge::incident(incident.status);
+    let (tone, word) = if incident.draft { badge::draft() } else { badge::incident(incident.status) };
     let (impact_tone, impact) = badge::impact(incident.impact);
     let address = Address::console(&["incidents", &incident.id.to_string()]);
     view! {
@@ -89,6 +89,8 @@ mod tests {
     fn each_incident_has_its_status_in_words() {
         let html = rendered(|| incidents(&[IncidentView::sample()], true));
         assert!(html.contains("Identified") && html.contains("Major impact"), "{html}");
+        let draft = IncidentView { draft: true, ..IncidentView::sample() };
+        assert!(rendered(|| incidents(&[draft], true)).contains("Draft, not public"));
         let html = rendered(|| incidents(&[], false));
         assert!(html.contains("None so far") && !html.contains("/incidents/open"), "{html}");
     }

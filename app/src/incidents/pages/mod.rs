@@ -1,6 +1,7 @@
 //! Incidents and components, for operators. What the public sees of them is in `public`.
 
 mod components;
+mod draft;
 mod fields;
 mod incident;
 mod incidents;
