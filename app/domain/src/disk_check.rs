@@ -5,14 +5,12 @@
 //! a further run found nothing.
 
 mod ending;
-mod tally;
 
 use chrono::{DateTime, Utc};
 
 use crate::words;
 
 pub use ending::{Exit, MOST_ROUNDS, Next, next};
-pub use tally::Tally;
 
 words! {
     DiskTool ("tool for disk checks") {
@@ -93,13 +91,10 @@ pub struct Course {
 }
 
 impl Course {
-    /// A line of `e2fsck -C`: pass, current, most, and the device; others are passed over.
-    pub fn read_progress(&mut self, line: &str) {
-        let mut words = line.split_ascii_whitespace();
-        let mut number = || words.next()?.parse::<u32>().ok();
-        if let (Some(pass), Some(current), Some(most)) = (number(), number(), number()) {
-            self.reach_in_pass(pass, current, most);
-        }
+    /// In this pass; so far of the whole run, in percent.
+    pub fn reach_in(&mut self, pass: u32, percent: f64) {
+        self.pass = Some(pass);
+        self.reach(percent);
     }
 
     pub fn reach(&mut self, percent: f64) {
@@ -107,18 +102,25 @@ impl Course {
             self.percent = Some(percent.clamp(self.percent.unwrap_or(0.0), 100.0));
         }
     }
+}
 
-    fn reach_in_pass(&mut self, pass: u32, current: u32, most: u32) {
-        /// Where each pass of e2fsck begins and the last one ends, as its own bar has it.
-        const ENDS: [f64; 6] = [0.0, 70.0, 90.0, 92.0, 95.0, 100.0];
-        let at = usize::try_from(pass).unwrap_or(usize::MAX);
-        let (Some(from), Some(to)) = (at.checked_sub(1).and_then(|at| ENDS.get(at)), ENDS.get(at)) else {
-            return;
-        };
-        self.pass = Some(pass);
-        let part = if most == 0 { 1.0 } else { f64::from(current.min(most)) / f64::from(most) };
-        self.reach(from + (to - from) * part);
-    }
+/// What the tool's own words tell of what it found: sums over all runs of a check.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Tally {
+    /// Names in folders that led nowhere and were removed.
+    pub cleared_entries: u64,
+    /// Files that no folder named and that lie in lost+found now.
+    pub reconnected_inodes: u64,
+    /// Errors that were mended from another copy (scrubs).
+    pub corrected: u64,
+    /// Errors that could not be mended.
+    pub uncorrectable: u64,
+    /// It said that it came to its end (scrubs).
+    pub finished: bool,
+    /// It said that it was broken off (scrubs).
+    pub aborted: bool,
+    /// A run mended something: see [`next`].
+    pub changed: bool,
 }
 
 /// A disk check as a job's report has it.
@@ -155,6 +157,32 @@ pub struct DiskCheckReport {
 }
 
 impl DiskCheckReport {
+    /// One that runs.
+    pub fn sample() -> Self {
+        Self {
+            tool: DiskTool::E2fsck,
+            command: "e2fsck -f -y -C 3 /dev/sdb1".into(),
+            device: "/dev/sdb1".into(),
+            round: 1,
+            pass: Some(2),
+            percent: Some(71.3),
+            exit_code: None,
+            verdict: None,
+            summary: None,
+            output_lines: 12_000,
+            output_left_out: 2_000,
+            tail: vec![
+                "Pass 1: Checking inodes, blocks, and sizes".into(),
+                "Pass 2: Checking directory structure".into(),
+            ],
+            cleared_entries: 16,
+            reconnected_inodes: 0,
+            activity: Some("working, 12.0 MB read".into()),
+            last_io_at: Some(DateTime::UNIX_EPOCH),
+            can_pause: false,
+        }
+    }
+
     /// `pass 2 of 5`
     pub fn pass_in_words(&self) -> Option<String> {
         let ((word, most), pass) = (self.tool.passes()?, self.pass?);

@@ -69,6 +69,11 @@ pub struct DrillRequest {
 }
 
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct DiskCheckRequest {
+    pub volume: String,
+}
+
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct ControlRequest {
     pub job: String,
     pub control: JobControl,
@@ -111,6 +116,12 @@ pub async fn start_protect(request: ProtectRequest) -> Result<(), Problem> {
 pub async fn start_drill(request: DrillRequest) -> Result<(), Problem> {
     let drill = JobRequest::Drill { from: Vec::new(), sample: None, seed: None };
     start(NewJob::new(request.volume, drill)).await
+}
+
+/// Starts the tool that the configuration names for the volume's disk.
+#[server(prefix = "/console/do", endpoint = "start_disk_check")]
+pub async fn start_disk_check(request: DiskCheckRequest) -> Result<(), Problem> {
+    start(NewJob::new(request.volume, JobRequest::DiskCheck {})).await
 }
 
 /// Starts to fill the catalogue from a copy that another tool made.

@@ -1,11 +1,12 @@
 //! What the pages say of a job: plain functions from a report to words.
 
-use salvor_domain::job::{JobControl, JobKind, JobReport, JobRequest, REUNITED};
+use salvor_domain::job::{FileCounts, JobControl, JobKind, JobReport, JobRequest, REUNITED};
 use salvor_domain::path::Glob;
 use salvor_domain::progress::EtaRange;
 use salvor_domain::units;
 use salvor_domain::volume::Mode;
 
+use super::disk_words;
 use crate::ui::{Badge, Tone, badge};
 use leptos::prelude::*;
 
@@ -179,6 +180,9 @@ pub fn outcome(report: &JobReport) -> Option<String> {
             Some(reason) => format!("It could not run: {reason}"),
             None => "It could not run; no reason was kept.".to_owned(),
         }),
+        "cancelled" | "finished" if report.kind == JobKind::DiskCheck => {
+            Some(disk_words::outcome(report, &took))
+        }
         "cancelled" => Some(format!("Cancelled after {took}; {done} were done by then and stay so.")),
         "finished" if report.dry_run => {
             let failed = match report.files.failed {
@@ -198,7 +202,7 @@ pub fn outcome(report: &JobReport) -> Option<String> {
                 format!("{done} back in place in {took}.{}{}", left(report), nameless(report))
             }
             JobKind::Drill => format!("{done} restored to scratch and verified in {took}.{}", left(report)),
-            JobKind::DiskCheck => format!("It ended after {took}: {}.", disk_verdict(report)),
+            JobKind::DiskCheck => disk_words::outcome(report, &took),
         }),
         _ => None,
     }
@@ -208,6 +212,7 @@ pub fn outcome(report: &JobReport) -> Option<String> {
 pub fn next_step(report: &JobReport) -> Option<&'static str> {
     let in_service = report.volume_mode == Some(Mode::Normal);
     match (report.state.as_str(), report.kind) {
+        (_, JobKind::DiskCheck) => disk_words::next_step(report),
         ("finished", _) if report.dry_run && report.files.failed > 0 => {
             Some("Read the reasons below, and mend what can be mended before you start it.")
         }
@@ -233,6 +238,18 @@ pub fn next_step(report: &JobReport) -> Option<&'static str> {
     }
 }
 
+/// How far a job is: parts that are done, of how many, and in words; before that is known the parts are none.
+pub fn course(report: &JobReport) -> (u64, u64, String) {
+    match (&report.disk_check, report.files) {
+        (Some(check), _) => disk_words::far(check),
+        (None, FileCounts { total: 0, .. }) => (0, 0, "counting …".to_owned()),
+        (None, FileCounts { done, total, .. }) => {
+            let words = format!("{} of {}", units::count(done), units::counted(total, "file", "files"));
+            (done, total, words)
+        }
+    }
+}
+
 /// State as a badge.
 pub fn state_badge(report: &JobReport) -> impl IntoView + use<> {
     let (tone, word) = badge::job(report.word(), report.exit_code() == 0);
@@ -243,8 +260,9 @@ pub fn state_badge(report: &JobReport) -> impl IntoView + use<> {
 pub fn announcement(report: &JobReport) -> String {
     let (_, word): (Tone, _) = badge::job(report.word(), report.exit_code() == 0);
     match report.state.as_str() {
-        "running" if report.files.total > 0 => {
-            let percent = salvor_domain::progress::percent(report.files.done, report.files.total);
+        "running" if course(report).1 > 0 => {
+            let (done, total, _) = course(report);
+            let percent = salvor_domain::progress::percent(done, total);
             format!("{word}, {} percent", percent / 10 * 10)
         }
         _ => word.to_owned(),
@@ -260,12 +278,6 @@ fn checked(report: &JobReport, took: &str) -> String {
         }
         (lost, _) => format!("{looked} {} lost or damaged.", units::counted(lost, "file is", "files are")),
     }
-}
-
-/// What a disk check found.
-pub fn disk_verdict(report: &JobReport) -> &str {
-    let check = report.disk_check.as_ref();
-    check.and_then(|check| check.summary.as_deref()).unwrap_or("it did not say what it found")
 }
 
 /// What an adopted copy has and the volume has not.

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use salvor_domain::account::Actor;
+use salvor_domain::disk_check::DiskTool;
 use salvor_domain::finding::{FindingCounts, FindingKind, FindingState};
 use salvor_domain::limits::{Limits, LimitsChange};
 use salvor_domain::readiness::CopyAge;
@@ -32,6 +33,9 @@ pub struct VolumeView {
     pub fully_checked_at: Option<DateTime<Utc>>,
     /// Where it is, for operators.
     pub path: String,
+    /// What checks its disk, when the configuration names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_tool: Option<DiskTool>,
     #[serde(flatten)]
     pub reach: Reach,
 }
@@ -239,6 +243,7 @@ impl VolumeView {
             checked_at: Some(at),
             fully_checked_at: None,
             path: "/srv/uploads".into(),
+            disk_tool: Some(DiskTool::E2fsck),
             reach: Reach::Reached,
         }
     }

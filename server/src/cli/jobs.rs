@@ -20,7 +20,7 @@ use salvor_domain::path::Glob;
 use salvor_domain::units;
 use tokio_util::sync::CancellationToken;
 
-use super::{CliError, actor};
+use super::{CliError, actor, disk_check};
 use crate::core::Core;
 use crate::restore::{Worker, service};
 use crate::volumes::limits;
@@ -110,19 +110,19 @@ pub struct DrillArgs {
 pub struct CommonArgs {
     /// Say what would be done, and move nothing
     #[arg(long)]
-    dry_run: bool,
+    pub dry_run: bool,
     /// Print the result as one JSON object
     #[arg(long)]
-    json: bool,
+    pub json: bool,
     /// Start the job, print its id, and leave the work to a running `salvor serve`
     #[arg(long)]
-    detach: bool,
+    pub detach: bool,
     #[command(flatten)]
-    limits: LimitArgs,
+    pub limits: LimitArgs,
 }
 
 /// What a job keeps within.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct LimitArgs {
     /// Read at most this much, such as '20 Mbit/s'; 0 lets nothing through until it is changed
     #[arg(long, value_name = "RATE")]
@@ -190,7 +190,7 @@ fn absolute(folder: PathBuf) -> Result<String, CliError> {
         .map_err(|_| CliError::Usage(format!("--to {shown}: use a folder whose name is valid UTF-8")))
 }
 
-async fn run(core: Core, new: NewJob, args: CommonArgs) -> Result<ExitCode, CliError> {
+pub async fn run(core: Core, new: NewJob, args: CommonArgs) -> Result<ExitCode, CliError> {
     let new = NewJob { dry_run: args.dry_run, limits: args.limits.parsed()?, ..new };
     let report = service::start(&core, &actor(), new, None).await?;
     let id: JobId = report.job.parse().map_err(|why| CliError::Failed(format!("{why}")))?;
@@ -272,6 +272,9 @@ fn bar() -> ProgressBar {
 
 fn advance(bar: &ProgressBar, report: &JobReport) {
     bar.set_prefix(if report.plan.is_none() { "planning".into() } else { report.kind.to_string() });
+    if let Some(check) = &report.disk_check {
+        return disk_check::advance(bar, check);
+    }
     let settled = report.files.done + report.files.failed + report.files.skipped;
     // Half of the way are the files, half the bytes: so it moves within a large file, and past empty ones.
     let part = |done: u64, total: u64| 500 * done.min(total) / total.max(1);
@@ -293,6 +296,10 @@ fn advance(bar: &ProgressBar, report: &JobReport) {
 /// The result for people.
 pub async fn show(core: &Core, id: JobId, report: &JobReport) -> Result<(), CliError> {
     println!("{}", headline(report));
+    if let Some(check) = &report.disk_check {
+        disk_check::lines(report, check).iter().for_each(|line| println!("  {line}"));
+        return Ok(());
+    }
     if matches!(report.state.as_str(), "planning" | "running" | "paused") {
         let config = core.config.volume(&report.volume);
         let mut copies = Vec::new();

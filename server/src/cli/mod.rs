@@ -5,6 +5,7 @@
 
 mod agent;
 mod demo;
+mod disk_check;
 mod export;
 mod health;
 mod incident;
@@ -57,6 +58,7 @@ enum Command {
     Restore(jobs::RestoreArgs),
     Reunite(jobs::ReuniteArgs),
     Drill(jobs::DrillArgs),
+    DiskCheck(disk_check::Args),
     Readiness(readiness::Args),
     Health(health::Args),
     #[command(subcommand)]
@@ -114,6 +116,7 @@ async fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Reunite(args) => jobs::reunite(open(config).await?, args).await,
         Command::Drill(args) => jobs::drill(open(config).await?, args).await,
         Command::Health(args) => health::run(open(config).await?, args).await,
+        Command::DiskCheck(args) => disk_check::run(open(config).await?, args).await,
         Command::Readiness(args) => readiness::run(open(config).await?, args).await,
         Command::Job(args) => job::run(open(config).await?, args).await,
         Command::Limit(args) => limit::run(open(config).await?, args).await,

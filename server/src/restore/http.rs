@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Extension, Router};
 use futures_util::{Stream, StreamExt, stream};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use salvor_app::restore::port::{NewJob, ReadinessView};
 use salvor_domain::ids::JobId;
@@ -33,6 +34,7 @@ pub fn routes() -> Router<AppState> {
         .route("/api/v1/jobs", get(list).post(start))
         .route("/api/v1/jobs/{id}", get(show))
         .route("/api/v1/jobs/{id}/progress", get(progress))
+        .route("/api/v1/jobs/{id}/output", get(output))
         .route("/api/v1/jobs/{id}/raise", post(raise))
         .route("/api/v1/jobs/{id}/limits", put(set_limits))
         .route("/api/v1/jobs/{id}/{control}", post(control))
@@ -68,6 +70,12 @@ async fn start(
 
 async fn show(State(core): State<Core>, Path(id): Path<String>) -> Answer<Json<JobReport>> {
     Ok(Json(service::job(&core, parsed(&id)?).await?))
+}
+
+/// What the tool of a disk check said, as far as it is kept.
+async fn output(State(core): State<Core>, Path(id): Path<String>) -> Answer<Response> {
+    let output = service::output(&core, parsed(&id)?).await?;
+    Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], output).into_response())
 }
 
 async fn control(

@@ -112,8 +112,10 @@ async fn reported(
 /// `restored 96 of 96 files (2.9 MB) in 3 s`
 pub fn sentence(report: &JobReport) -> String {
     if report.dry_run && report.kind == JobKind::DiskCheck {
-        let command = report.disk_check.as_ref().map_or("", |check| check.command.as_str());
-        return format!("would run: {command}; nothing was run");
+        let check = report.disk_check.as_ref();
+        let command = check.map_or("", |check| check.command.as_str());
+        let way = check.and_then(|check| check.summary.as_deref()).unwrap_or("it is being planned");
+        return format!("would run: {command}; {way}; nothing was run");
     }
     if report.dry_run {
         let failed = match report.files.failed {

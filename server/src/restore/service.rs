@@ -20,11 +20,12 @@ use crate::database::Tx;
 use crate::error::{Error, Result};
 use crate::events;
 use crate::restore::admission::{check, check_alone, check_goes_on, check_mode};
+use crate::restore::drivers::disk_check;
 use crate::restore::need::Rank;
 use crate::restore::rates;
 use crate::restore::report::report;
 use crate::restore::store::segments::{self, ItemState, NewSegment, SegmentKind};
-use crate::restore::store::{self, Job, figures, prune, resting};
+use crate::restore::store::{self, Job, disk_checks, figures, prune, resting};
 use crate::restore::worker;
 use crate::volumes::service::{configured, disk_replaced, unknown_volume};
 use crate::volumes::store::{self as volumes, VolumeRow};
@@ -110,6 +111,9 @@ pub async fn control(core: &Core, actor: &Actor, id: JobId, control: JobControl)
             (Job { approved: true, ..job }.moved(state, now), EventKind::JobApproved, "approved the plan")
         }
         JobControl::Pause => {
+            if job.kind() == JobKind::DiskCheck && job.state.is_active() {
+                disk_check::may_pause(&mut tx, &job).await?.map_err(Error::conflict)?;
+            }
             let reason = format!("{} asked for it", actor.name);
             let state = job.state.clone().pause(actor.name.clone(), reason, now)?;
             (job.moved(state, now), EventKind::JobPaused, "paused it")
@@ -125,6 +129,9 @@ pub async fn control(core: &Core, actor: &Actor, id: JobId, control: JobControl)
             // What it has read by then is measured all the same.
             if job.kind() == JobKind::Restore {
                 rates::keep_of_restore(&mut tx, &job, now).await?;
+            }
+            if job.kind() == JobKind::DiskCheck {
+                disk_check::cancelled(&mut tx, &job).await?;
             }
             (job.moved(state, now), EventKind::JobCancelled, "cancelled it")
         }
@@ -195,6 +202,29 @@ pub async fn view(core: &Core, id: JobId) -> Result<JobView> {
     let log = events::about(&mut tx, &id.to_string(), LOG).await?;
     let samples = figures::samples(&mut tx, id).await?;
     Ok(JobView { report: report(core, &mut tx, job, core.clock.now()).await?, log, samples })
+}
+
+/// What the tool of a disk check said, as far as it is kept: text for people.
+pub async fn output(core: &Core, id: JobId) -> Result<String> {
+    let mut tx = core.db.read().await?;
+    let job = store::job(&mut tx, id).await?.ok_or_else(|| no_such_job(id))?;
+    if job.kind() != JobKind::DiskCheck {
+        return Err(Error::not_found(format!("A {} has no output; disk checks have.", job.kind())));
+    }
+    let output = disk_checks::output(&mut tx, id).await?;
+    let mut text = String::new();
+    for line in output.first {
+        text.push_str(&line);
+        text.push('\n');
+    }
+    if output.left_out > 0 {
+        text.push_str(&format!("… {} lines are not kept …\n", salvor_domain::units::count(output.left_out)));
+    }
+    for line in output.last {
+        text.push_str(&line);
+        text.push('\n');
+    }
+    Ok(text)
 }
 
 /// The first `limit` open findings that the job saw last.

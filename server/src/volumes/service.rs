@@ -337,6 +337,7 @@ async fn view(core: &Core, config: &VolumeConfig) -> Result<VolumeView> {
         checked_at: known.volume.checked_at,
         fully_checked_at: known.volume.full_check_started_at,
         path: config.path.display().to_string(),
+        disk_tool: config.disk_check.as_ref().map(|check| check.tool),
         reach,
         mode: known.volume.mode,
     })

@@ -15,6 +15,7 @@ mod adopt;
 mod adopt_stores;
 mod copies;
 mod crash;
+mod disk_check;
 mod drill;
 mod e2fsck;
 mod faults;

@@ -172,7 +172,8 @@ fn again(name: &str, said: &str, round: u32) -> Next {
 }
 
 fn well(name: &str, tally: &Tally) -> Next {
-    if tally.changed {
+    // Of a run that was interrupted only its words are left.
+    if tally.changed || tally.cleared_entries > 0 || tally.reconnected_inodes > 0 {
         let words =
             format!("{name} repaired the file system, and a further run found nothing wrong{}", found(tally));
         return Next::Ended(DiskVerdict::Repaired, words);

@@ -5,11 +5,13 @@
 use leptos::prelude::*;
 use leptos::server_fn::ServerFn;
 use salvor_domain::event::Event;
-use salvor_domain::job::{JobControl, JobReport, Plan};
+use salvor_domain::job::{JobControl, JobKind, JobReport, Plan};
 use salvor_domain::progress::Sample;
 use salvor_domain::units;
 
 use crate::restore::api::{ControlJob, read_job};
+use crate::restore::disk_words;
+use crate::restore::pages::disk_check;
 use crate::restore::pages::need;
 use crate::restore::port::JobView;
 use crate::restore::words;
@@ -43,11 +45,13 @@ pub fn LiveJob(view: JobView, may_control: bool) -> impl IntoView {
         report
             .with(|report| (report.state.clone(), words::can_retry(report), report.tries_again_at.is_some()))
     });
-    let plan = Memo::new(move |_| report.with(|report| report.plan.clone()));
     // Somebody may be typing there: it goes when the job ends, and is not drawn again before.
     let is_told = Memo::new(move |_| {
         report.with(|report| (words::has_ended(report), report.plan.is_some(), report.kind))
     });
+    let is_disk_check = report.with_untracked(|report| report.kind == JobKind::DiskCheck);
+    let can_pause = Memo::new(move |_| report.with(disk_words::can_pause));
+    let plan = Memo::new(move |_| report.with(|report| report.plan.clone().filter(|_| !is_disk_check)));
     let failures = Memo::new(move |_| report.with(|report| (report.failures.clone(), report.files.failed)));
     let is_going = Memo::new(move |_| !report.with(words::has_ended));
     let announcement = Memo::new(move |_| report.with(words::announcement));
@@ -56,16 +60,17 @@ pub fn LiveJob(view: JobView, may_control: bool) -> impl IntoView {
             {announcement}
         </p>
         {move || report.with(head)}
-        {move || may_control.then(|| state.with(|state| buttons(&id, state)))}
-        {move || report.with(figures)}
+        {move || may_control.then(|| state.with(|state| buttons(&id, state, can_pause.get())))}
+        {move || (!is_disk_check).then(|| report.with(figures))}
+        {is_disk_check.then(|| disk_check::part(report))}
         {move || is_going.get().then(|| view! { <LiveMark line=line.into() /> })}
-        {move || view! { <RateChart samples=samples.get() /> }}
+        {move || (!is_disk_check).then(|| view! { <RateChart samples=samples.get() /> })}
         {move || plan.with(|plan| plan.as_ref().map(planned))}
         {move || report.with(sources)}
         {move || failures.with(|(failures, total)| failed(failures, *total))}
         {move || {
             is_told.track();
-            may_control.then(|| report.with_untracked(need::panel))
+            (may_control && !is_disk_check).then(|| report.with_untracked(need::panel))
         }}
         {move || log.with(|log| logged(log))}
     }
@@ -104,10 +109,15 @@ fn head(report: &JobReport) -> impl IntoView + use<> {
     }
 }
 
-fn buttons(id: &str, (state, can_retry, tries_again): &(String, bool, bool)) -> impl IntoView + use<> {
+fn buttons(
+    id: &str,
+    (state, can_retry, tries_again): &(String, bool, bool),
+    can_pause: bool,
+) -> impl IntoView + use<> {
     let buttons: Vec<_> = words::controls(state, *tries_again)
         .iter()
         .filter(|(control, _)| *control != JobControl::Retry || *can_retry)
+        .filter(|(control, _)| *control != JobControl::Pause || can_pause)
         .map(|(control, label)| button(id, *control, label))
         .collect();
     view! { <div class="actions">{buttons}</div> }
@@ -383,6 +393,17 @@ mod tests {
         assert!(html.contains("Stuck") && !html.contains("Paused"), "{html}");
         let html = rendered(|| view! { <LiveJob view=paused may_control=true /> });
         assert!(html.contains("Paused") && !html.contains("Stuck"), "{html}");
+    }
+
+    #[test]
+    fn a_disk_check_has_a_part_of_its_own() {
+        let view = JobView { report: disk_words::tests::sample(), ..JobView::sample() };
+        let html = rendered(|| view! { <LiveJob view may_control=true /> });
+        assert!(html.contains("class=\"output\"") && html.contains("pass 2 of 5"), "{html}");
+        assert!(
+            !html.contains("Files done") && !html.contains(">Plan<") && !html.contains(">Pause<"),
+            "{html}"
+        );
     }
 
     #[test]

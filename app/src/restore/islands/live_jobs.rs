@@ -46,17 +46,14 @@ pub fn LiveJobs(jobs: Vec<JobReport>, among_volumes: bool) -> impl IntoView {
 
 pub fn figures(job: &JobReport) -> impl IntoView + use<> {
     let label = format!("Progress of {}", words::title(job));
-    let far = match job.files.total {
-        0 => "counting …".to_owned(),
-        total => format!("{} of {}", units::count(job.files.done), units::counted(total, "file", "files")),
-    };
+    let (done, total, far) = words::course(job);
     let left = (job.state == "running").then(|| words::time_left(job));
     let failed = (job.files.failed > 0).then(
         || view! { <span class="bad-text">{format!("{} failed", units::count(job.files.failed))}</span> },
     );
     view! {
         {words::state_badge(job)}
-        <Bar done=job.files.done total=job.files.total label />
+        <Bar done total label />
         <span class="number">{far}</span>
         {failed}
         <span class="muted">{left}</span>

@@ -1,5 +1,6 @@
 //! The list of jobs, one job, and readiness.
 
+pub mod disk_check;
 mod job;
 mod jobs;
 pub mod need;

@@ -7,7 +7,7 @@ use salvor_domain::units;
 use salvor_domain::volume::Mode;
 
 use crate::accounts::port::Viewer;
-use crate::restore::api::{PlanRestore, PlanReunite, StartAdopt, StartCheck, StartProtect};
+use crate::restore::api::{PlanRestore, PlanReunite, StartAdopt, StartCheck, StartDiskCheck, StartProtect};
 use crate::ui::form::Select;
 use crate::ui::{Field, Hidden, PostForm, Submit};
 use crate::volumes::port::VolumeView;
@@ -22,6 +22,7 @@ pub fn panel(volume: &VolumeView, viewer: Option<&Viewer>) -> Option<impl IntoVi
             {check(volume)}
             {protect(volume)}
             {adopt(volume)}
+            {disk_check(volume)}
         </section>
     })
 }
@@ -177,6 +178,47 @@ fn adopt(volume: &VolumeView) -> Option<impl IntoView + use<>> {
     })
 }
 
+/// The file system's own tool; it takes hours, and the volume out of service.
+fn disk_check(volume: &VolumeView) -> impl IntoView + use<> {
+    let name = volume.name.clone();
+    let form = match volume.disk_tool {
+        None => view! {
+            <p class="muted">
+                "It is not configured how. Add a " <code>"[volume.disk_check]"</code> " with " <code>"tool"</code> " and "
+                <code>"device"</code> " to the volume in the configuration."
+            </p>
+        }
+        .into_any(),
+        Some(tool) if !tool.is_scrub() && volume.mode.mode() == Mode::Normal => view! {
+            <p class="muted">
+                {format!("{} needs the disk for itself: put the volume in failover and unmount it first.", tool.name())}
+            </p>
+        }
+        .into_any(),
+        Some(tool) => {
+            let first = if tool.is_scrub() {
+                "It reads everything while the volume stays mounted, and mends what another copy on its disks has right."
+            } else {
+                "Unmount the volume first. It is repaired until nothing more is found, which may take hours."
+            };
+            view! {
+                <PostForm action=StartDiskCheck::PATH class="stack">
+                    <Hidden name="request[volume]" value=name />
+                    <p class="muted">{first}</p>
+                    <Submit label=format!("Start {}", tool.name()) />
+                </PostForm>
+            }
+            .into_any()
+        }
+    };
+    view! {
+        <details>
+            <summary>"Check the disk"</summary>
+            {form}
+        </details>
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,5 +234,8 @@ mod tests {
         assert!(html.contains("Plan a reunite") && html.contains("name=\"request[from]\""));
         assert!(html.contains("Protect waits") && html.contains("value=\"offsite\""));
         assert!(html.contains("/console/do/start_adopt") && html.contains("Adopt this copy"));
+        assert!(html.contains("Check the disk") && html.contains("Start e2fsck"), "{html}");
+        let bare = VolumeView { disk_tool: None, ..VolumeView::sample() };
+        assert!(rendered(|| panel(&bare, Some(&Viewer::sample()))).contains("[volume.disk_check]"));
     }
 }
