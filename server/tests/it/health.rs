@@ -332,14 +332,18 @@ on_both_engines! {
     async fn two_servers_take_reports_in_at_once(app: &TestApp) {
         let viewer = app.token(Role::Viewer).await;
         let other = Core::open((*app.core.config).clone(), app.core.clock.clone()).await.unwrap();
+        for host in ["store1", "store2"] {
+            let well = Report { host: host.into(), ..report(app, &[ext4("fs:/srv", 0), disk(Level::Ok)]) };
+            service::ingest(&app.core, well, Via::Server).await.unwrap();
+        }
         let told = |core: Core, host: &'static str| {
             let fault = report(app, &[ext4("fs:/srv", 1), disk(Level::Ok)]);
-            tokio::spawn(async move {
+            async move {
                 for _ in 0..8 {
                     let report = Report { host: host.into(), ..fault.clone() };
                     service::ingest(&core, report, Via::Server).await.unwrap();
                 }
-            })
+            }
         };
         let all = [
             told(app.core.clone(), "store1"),
@@ -347,9 +351,7 @@ on_both_engines! {
             told(app.core.clone(), "store2"),
             told(other.clone(), "store2"),
         ];
-        for one in all {
-            one.await.unwrap();
-        }
+        futures_util::future::join_all(all).await;
         other.db.close().await;
         assert_eq!(ok(app, &viewer, "/api/v1/signals").await.as_array().unwrap().len(), 6);
         assert_eq!(mode(app, &viewer).await, "read_only");
