@@ -62,6 +62,15 @@ export class Salvor {
     });
   }
 
+  private readonly tokens = new Map<string, string>();
+
+  /** The secret of a token of this name; it is made when it is first asked for. */
+  token(name: string, role: string): string {
+    const made = this.tokens.get(name) ?? this.run('token', 'create', name, '--role', role).stdout.trim().split(/\s+/).pop() ?? '';
+    this.tokens.set(name, made);
+    return made;
+  }
+
   /** The newest jobs. */
   jobs(): { job: string; kind: string; state: string }[] {
     const { code, stdout } = this.run('job', 'list', '--json');

@@ -15,7 +15,7 @@ test('from the break to the answer', async ({ page, salvor, browser }) => {
   await expectAccessible(page);
 
   // The damage is stopped before anything else.
-  await page.getByRole('link', { name: 'uploads' }).click();
+  await page.getByRole('link', { name: 'uploads', exact: true }).click();
   await page.getByText('Change the mode …').click();
   await page.getByLabel('Reason').fill('ext4 reported an error');
   await page.getByRole('button', { name: 'Change the mode' }).click();

@@ -230,6 +230,10 @@ fn wrong(
         (Reach::NotKnownYet(why), _) => {
             (Level::Critical, format!("Whether {name} can be reached is not known: {why}"))
         }
+        (_, Some(signal)) if signal.level == Level::Critical && signal.stops_writes => {
+            let (since, why) = (clock(signal.since, at), &signal.reason);
+            (Level::Critical, format!("{name} is in danger since {since}: {why}{and_lost}"))
+        }
         _ if losses > 0 => (Level::Critical, format!("{lost} lost or damaged on {name}")),
         _ if awaited > 0 => {
             let files = units::counted(awaited, "file is", "files are");

@@ -9,7 +9,7 @@ use salvor_domain::health::Level;
 use salvor_domain::volume::Mode;
 use serde_json::json;
 
-use crate::support::{Stream, TestApp};
+use crate::support::Stream;
 
 on_both_engines! {
     async fn a_mode_that_changes_is_told_to_who_listens(app: &TestApp) {

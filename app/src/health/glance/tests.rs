@@ -176,6 +176,11 @@ fn the_worst_is_said_with_its_time() {
     assert_eq!((glance.urgency, glance.what.as_str()), (Level::Critical, said));
     let next_day = Glance::new(&case.volume, None, &[], NOW + TimeDelta::days(1));
     assert!(next_day.what.contains("since 1970-01-01 00:00 UTC"), "{}", next_day.what);
+    let danger = Case::well().signal(Probe::Ext4, Level::Critical, true).lost(2).glance();
+    assert!(
+        danger.what.starts_with("uploads is in danger since 00:00 UTC")
+            && danger.what.ends_with("2 files are lost or damaged")
+    );
 }
 
 #[test]

@@ -104,6 +104,11 @@ fn gate(said: &Said) -> impl IntoView + use<> {
         .iter()
         .map(|point| {
             let (tone, word) = if point.met { (Tone::Ok, "Met") } else { (Tone::Warn, "Open") };
+            // What is open says itself what is asked for.
+            let words = match point.met {
+                true => format!("{} ({})", point.what, point.detail),
+                false => point.detail.clone(),
+            };
             let way = (!point.met).then(|| closes(point, &said.volume)).map(|(words, href)| {
                 view! { <a href=href>{words}</a> }
             });
@@ -111,9 +116,7 @@ fn gate(said: &Said) -> impl IntoView + use<> {
                 <li data-tone=tone.as_str()>
                     {tone.icon()}
                     <strong>{word}</strong>
-                    <span>
-                        {point.what.clone()} ": " <span class="muted">{point.detail.clone()}</span> " " {way}
-                    </span>
+                    <span>{words} " " {way}</span>
                 </li>
             }
         })

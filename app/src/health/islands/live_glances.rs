@@ -117,7 +117,7 @@ fn state(glance: &Glance) -> impl IntoView + use<> {
         let age = age(worst.since, glance.at);
         view! {
             <p class="why">
-                {worst.reason.clone()} " " <span class="muted">{format!("{age}")} {muted}</span>
+                {worst.reason.clone()} <br /> <span class="muted">{format!("so since {age}")} {muted}</span>
             </p>
         }
     });

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 use leptos_router::params::ParamsMap;
-use salvor_domain::health::Level;
+use salvor_domain::health::{Level, NodeKind};
 
 use super::tree::{Beneath, Branch, branches};
 use crate::health::port::{HostView, NodeView, SignalView};
@@ -115,6 +115,10 @@ fn section(host: &HostView, filter: &Filter) -> impl IntoView + use<> {
     if let Some(least) = filter.level {
         shown = shown.into_iter().filter_map(|branch| branch.at_least(least)).collect();
     }
+    // A host of which only its parts tell is its heading.
+    shown.retain(|branch| {
+        branch.node.kind != NodeKind::Host || !branch.node.signals.is_empty() || !branch.beneath.is_empty()
+    });
     let shown: Vec<_> = shown.into_iter().map(|branch| branch_view(host, branch)).collect();
     let none = shown.is_empty().then(|| {
         let words = if filter.level.is_some() {
@@ -214,6 +218,7 @@ fn summary(branch: &Branch<'_>) -> impl IntoView + use<> {
         (None, None) if node.on.is_empty() => Some("No probe says anything of it".to_owned()),
         (None, None) => None,
     };
+    let class = if worst.is_some() && branch.because.is_none() { "why own" } else { "why" };
     let read = worst.map(|signal| view! { <span class="muted">"read " <When at=signal.read_at /></span> });
     let muted = node.signals.iter().any(|signal| signal.muted.is_some()).then(|| {
         view! { <Badge tone=Tone::Info word="Muted" /> }
@@ -224,7 +229,7 @@ fn summary(branch: &Branch<'_>) -> impl IntoView + use<> {
             <span class="kind">{words::kind(node.kind)}</span>
             <strong>{node.label.clone()}</strong>
             {muted}
-            {why.map(|why| view! { <span class="why">{why}</span> })}
+            {why.map(|why| view! { <span class=class>{why}</span> })}
             {read}
         </span>
     }

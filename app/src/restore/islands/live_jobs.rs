@@ -40,7 +40,8 @@ pub fn LiveJobs(jobs: Vec<JobReport>, among_volumes: bool) -> impl IntoView {
                 .collect();
             view! { <ul class="job-lines">{rows}</ul> }.into_any()
         }}
-        <LiveMark line=line.into() />
+        // Once a page is enough.
+        {(!among_volumes).then(|| view! { <LiveMark line=line.into() /> })}
     }
 }
 
