@@ -12,6 +12,7 @@ use http::{Method, Request};
 use salvor::volumes::safety::{self, Trip};
 use salvor_domain::account::Role;
 use salvor_domain::event::EventKind;
+use salvor_domain::health::{Level, Node, NodeKind, Probe, Reading, Report};
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 
@@ -50,6 +51,28 @@ async fn timeline(app: &TestApp, token: &str, incident: &Value) -> Vec<String> {
     let path = format!("{INCIDENTS}/{}/timeline", incident["id"].as_str().unwrap());
     let events = app.get_as(token, &path).await.json();
     events.as_array().unwrap().iter().map(|event| event["summary"].as_str().unwrap().to_owned()).collect()
+}
+
+/// What the host says that the volume lies on.
+async fn report(app: &TestApp, agent: &str, readings: &[Reading]) {
+    let node = |id: &str, kind, on: &[&str]| Node {
+        id: id.into(),
+        kind,
+        label: id.into(),
+        on: on.iter().map(|&on| on.to_owned()).collect(),
+    };
+    let report = Report {
+        host: "store1".into(),
+        version: "0.1.0".into(),
+        taken_at: app.core.clock.now(),
+        nodes: vec![
+            node("volume:uploads", NodeKind::Volume, &["fs:/srv"]),
+            node("fs:/srv", NodeKind::Filesystem, &[]),
+        ],
+        readings: readings.to_vec(),
+    };
+    let reply = app.post_as(agent, "/api/v1/agent/report", serde_json::to_value(report).unwrap()).await;
+    assert_eq!(reply.status, 204, "{}", reply.text());
 }
 
 /// While the tasks of a server run that follow the database.
@@ -217,6 +240,40 @@ on_both_engines! {
         }
         let drill = salvor_domain::job::JobRequest::Drill { from: vec![], sample: Some(20), seed: Some(7) };
         assert_eq!(run(app, drill).await.state, "finished");
+        assert_eq!(set_mode(app, &operator, "normal", false).await.status, 200);
+    }
+
+    async fn errors_keep_the_gate_closed_also_over_an_unmount(app: &TestApp) {
+        let (agent, operator) = (app.token(Role::Agent).await, app.token(Role::Operator).await);
+        let ext4 = |errors: u32| {
+            let level = if errors == 0 { Level::Ok } else { Level::Critical };
+            let reading = Reading::new(Probe::Ext4, "fs:/srv", level, format!("ext4 counts {errors} error"));
+            reading.with("errors", errors).with("occurrence", errors).stopping_writes()
+        };
+        let closed_by = async |words: &str| {
+            let refused = set_mode(app, &operator, "normal", false).await.problem(409);
+            let points = refused["points"].as_array().unwrap();
+            assert!(points.len() == 1 && points[0].as_str().unwrap().contains(words), "{words}: {points:?}");
+        };
+        fill(app);
+        assert_eq!(run(app, protect()).await.state, "finished");
+        report(app, &agent, &[ext4(0)]).await;
+        report(app, &agent, &[ext4(1)]).await;
+        assert_eq!(app.get_as(&operator, MODE).await.json()["mode"], "read_only", "a fault trips it");
+        assert!(timeline(app, &operator, &draft(app, &operator).await).await[0].contains("ext4 counts 1 error"));
+        assert_eq!(run(app, check(true)).await.state, "finished");
+        closed_by("ext4 counts 1 error").await;
+
+        // Unmounted nothing is read of it, and what is not known opens no gate; mounted again it remembers its errors.
+        app.advance(TimeDelta::minutes(2));
+        report(app, &agent, &[]).await;
+        closed_by("").await;
+        report(app, &agent, &[ext4(1)]).await;
+        closed_by("ext4 counts 1 error").await;
+        for _ in 0..3 {
+            app.advance(TimeDelta::minutes(2));
+            report(app, &agent, &[ext4(0)]).await;
+        }
         assert_eq!(set_mode(app, &operator, "normal", false).await.status, 200);
     }
 
