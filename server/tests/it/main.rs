@@ -27,6 +27,7 @@ mod incidents;
 mod jobs;
 mod moving;
 mod need;
+mod outage;
 mod reunite;
 mod safety;
 mod said;
