@@ -71,6 +71,13 @@ impl Place {
         mount.output().is_ok_and(|output| output.status.success())
     }
 
+    fn unmount(&self) {
+        until("nobody holds the file system any more", || {
+            let done = Command::new("umount").arg(self.at("mnt")).output().unwrap();
+            if done.status.success() { Ok(()) } else { Err(shown(&done.stderr)) }
+        });
+    }
+
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_salvor"));
         command.arg("--config").arg(self.at("salvor.toml")).args(args).env("SALVOR_LOG", "error");
@@ -189,6 +196,9 @@ fn the_whole_day_ends_with_every_file_that_any_copy_had() {
     let Some(mut place) = Place::new() else { return };
     place.fill();
     place.done(&["protect", "uploads"]);
+    // Else the journal still has what is about to be destroyed, and e2fsck would put it back from there.
+    place.unmount();
+    assert!(place.mount());
     let mut before = place.files();
     for copy in ["local", "offsite"] {
         std::fs::remove_file(place.at(copy).join(HOPELESS)).unwrap();
@@ -216,10 +226,7 @@ fn the_whole_day_ends_with_every_file_that_any_copy_had() {
     assert!(incidents.to_string().contains("\"draft\":true"), "{incidents}");
 
     place.done(&["mode", "uploads", "failover", "--reason", "its disk has to be checked"]);
-    until("nobody holds the file system any more", || {
-        let done = Command::new("umount").arg(place.at("mnt")).output().unwrap();
-        if done.status.success() { Ok(()) } else { Err(shown(&done.stderr)) }
-    });
+    place.unmount();
     let checked = place.json(&["disk-check", "uploads", "--json"]);
     assert_eq!(checked["disk_check"]["verdict"], "repaired", "{checked}");
     assert!(place.mount());
