@@ -34,6 +34,16 @@ words! {
     }
 }
 
+impl JobKind {
+    /// Within a sentence.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::DiskCheck => "disk check",
+            other => other.as_str(),
+        }
+    }
+}
+
 /// What a job is to do, as it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]

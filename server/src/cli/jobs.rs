@@ -327,7 +327,7 @@ pub async fn show(core: &Core, id: JobId, report: &JobReport) -> Result<(), CliE
 fn headline(report: &JobReport) -> String {
     let job = &report.job;
     match (report.state.as_str(), &report.reason) {
-        ("failed", Some(reason)) => format!("The {} could not run: {reason}.", report.kind),
+        ("failed", Some(reason)) => format!("The {} could not run: {reason}.", report.kind.in_words()),
         ("paused", Some(reason)) => match report.tries_again_at {
             Some(at) => format!(
                 "Stuck: {reason}.\nA running `salvor serve` goes on with it by itself when that is over (next try at {}); else: salvor job resume {job}",
@@ -342,7 +342,7 @@ fn headline(report: &JobReport) -> String {
         ("finished", _) => format!("{}: {}.", report.volume, crate::restore::report::sentence(report)),
         (state, _) => format!(
             "{} of {}: {state}; {}.",
-            report.kind,
+            report.kind.in_words(),
             report.volume,
             crate::restore::report::sentence(report)
         ),

@@ -350,7 +350,7 @@ async fn check_disk_is_free(
         if is_in_the_way {
             return Err(Error::conflict(format!(
                 "The {} {} of the volume \"{name}\" is {}: wait for its end, or cancel it, before its disk is checked.",
-                job.kind(),
+                job.kind().in_words(),
                 job.id,
                 job.state.word()
             )));

@@ -492,6 +492,6 @@ async fn fail(tx: &mut Tx, job: Job, reason: &str, now: chrono::DateTime<chrono:
     let job = job.moved(state, now);
     store::save(tx, &job).await?;
     let after = units::duration(job.active_seconds_at(now));
-    let sentence = format!("The {} could not go on after {after}: {reason}.", job.kind());
+    let sentence = format!("The {} could not go on after {after}: {reason}.", job.kind().in_words());
     events::record(tx, now, &Actor::salvor(), EventKind::JobFailed, job.id, &sentence).await
 }

@@ -18,7 +18,7 @@ use crate::restore::work::{Halt, Work};
 
 /// How often it is looked whether the run is still wanted, and how it is.
 const LOOK: Duration = Duration::from_millis(250);
-/// How often what is new is stored, and how often a scrub is asked how far it is.
+/// How often it is looked what its processes do, how often what is new is stored, and how often a scrub is asked how far it is.
 const STORE: Duration = Duration::from_secs(1);
 const ASK: Duration = Duration::from_secs(5);
 /// From the word to end to the signal that nothing withstands, and from there to giving up.
@@ -61,6 +61,7 @@ pub struct Run<'a> {
     is_news: bool,
     stored: Instant,
     asked: Instant,
+    looked: Instant,
     seen: Signs,
     /// The word to end was given, then.
     told_to_end: Option<Instant>,
@@ -79,6 +80,7 @@ impl<'a> Run<'a> {
             is_news: false,
             stored: now,
             asked: now,
+            looked: now,
             seen: Signs::default(),
             told_to_end: None,
             killed: false,
@@ -88,11 +90,14 @@ impl<'a> Run<'a> {
     pub async fn finish(mut self) -> Result<Ended, Halt> {
         let mut running = process::start(&self.argv()).map_err(Halt::Fail)?;
         self.begin(&running);
-        if let Err(halt) = self.store().await {
-            // Nothing is known of it in the database: it must not go on by itself.
-            process::signal(running.process, Signal::KILL);
-            let _ = process::ended(&mut running.child).await;
-            return Err(halt);
+        match self.store().await {
+            Ok(()) | Err(Halt::Stopped) => {}
+            Err(halt) => {
+                // Nothing is known of it in the database: it must not go on by itself.
+                process::signal(running.process, Signal::KILL);
+                let _ = process::ended(&mut running.child).await;
+                return Err(halt);
+            }
         }
         let exit = self.attend(&mut running).await;
         self.last_words(&mut running).await;
@@ -172,6 +177,10 @@ impl<'a> Run<'a> {
 
     /// Signs of life; the kernel's own work (a scrub) shows only in what its tool answers.
     async fn look(&mut self, process: Process) {
+        if self.looked.elapsed() < STORE {
+            return;
+        }
+        self.looked = Instant::now();
         let now = self.work.core.clock.now();
         let group = process.pid;
         if let Ok(seen) = tokio::task::spawn_blocking(move || signs(group)).await {
