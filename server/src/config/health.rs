@@ -122,7 +122,7 @@ fn checked(thresholds: Thresholds) -> Result<Thresholds, ConfigError> {
         ("space.critical_free_percent", space.critical_free_percent),
     ] {
         if !percent.contains(&value) {
-            return Err(wrong(&format!("health.thresholds.{key}"), format!("is from 0 to 100, not {value}")));
+            return Err(wrong(format!("health.thresholds.{key}"), format!("is from 0 to 100, not {value}")));
         }
     }
     let rising = [
@@ -134,7 +134,7 @@ fn checked(thresholds: Thresholds) -> Result<Thresholds, ConfigError> {
         // What is not a number is refused too.
         if value.partial_cmp(&least).is_none_or(Ordering::is_lt) {
             let rule = format!("is at least {least}, as the other of the two thresholds is; this is {value}");
-            return Err(wrong(&format!("health.thresholds.{key}"), rule));
+            return Err(wrong(format!("health.thresholds.{key}"), rule));
         }
     }
     Ok(thresholds)
