@@ -320,6 +320,7 @@ mod tests {
             ("[health]\ntrip_on = 1\n", &["health.trip_on", "list"]),
             ("[health]\nevery = \"10min\"\n", &["salvor.toml", "health.every", "5min", "600 s"]),
             ("[health]\nevery = \"20s\"\nsilent_after = \"30s\"\n", &["health.silent_after", "40 s"]),
+            ("[health]\npatience = \"2min\"\n", &["health.patience", "60s", "120 s"]),
             ("[health]\nhost = \"two words\"\n", &["health.host", "two words", "store1"]),
             ("[health]\ncanary = \"maybe\"\n", &["health.canary", "true or false", "maybe"]),
             ("[health]\nsentinel_loss = \"a lot\"\n", &["health.sentinel_loss", "a lot", "1 %"]),

@@ -58,6 +58,8 @@ impl Counts {
             Reading::new(Probe::Ext4, subject, Level::Critical, self.why(errors)).stopping_writes()
         };
         reading.facts = self.facts();
+        // Under the name that is kept over time.
+        reading.facts.insert("errors".into(), errors.into());
         if errors == 0 {
             return reading;
         }

@@ -13,6 +13,7 @@ use super::raw::wrong;
 
 const SHORTEST_EVERY: u64 = 1;
 const LONGEST_EVERY: u64 = 300;
+const LONGEST_PATIENCE: u64 = 60;
 const LEAST_SILENCE: u64 = 30;
 
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ pub struct HealthConfig {
     pub every: Duration,
     /// A host that has not reported for so long is silent: nothing that it said counts any more.
     pub silent_after: TimeDelta,
+    /// A folder that has not answered for so long hangs.
+    pub patience: Duration,
     /// Whether a small file is written to volumes, to see whether they take it.
     pub canary: bool,
     /// The share of sampled files, between 0 and 1, that may be lost before writes are stopped.
@@ -39,6 +42,7 @@ pub struct Raw {
     host: Option<String>,
     every: Option<String>,
     silent_after: Option<String>,
+    patience: Option<String>,
     canary: Option<toml::Value>,
     sentinel_loss: Option<String>,
     trip_on: Option<toml::Value>,
@@ -51,6 +55,13 @@ impl Raw {
         let every = seconds("health.every", self.every)?.unwrap_or(5);
         if !(SHORTEST_EVERY..=LONGEST_EVERY).contains(&every) {
             return Err(wrong("health.every", format!("is from 1s to 5min, as \"5s\"; this is {every} s")));
+        }
+        let patience = seconds("health.patience", self.patience)?.unwrap_or(5);
+        if patience > LONGEST_PATIENCE {
+            return Err(wrong(
+                "health.patience",
+                format!("is from 1s to 60s, as \"5s\"; this is {patience} s"),
+            ));
         }
         let silence = seconds("health.silent_after", self.silent_after)?;
         let silence = silence.unwrap_or(u64::max(3 * every, LEAST_SILENCE));
@@ -72,6 +83,7 @@ impl Raw {
             host: self.host.map(host).transpose()?,
             every: Duration::from_secs(every),
             silent_after: silent_after.ok_or_else(|| wrong("health.silent_after", "is too long"))?,
+            patience: Duration::from_secs(patience),
             canary: yes_or_no("health.canary", self.canary)?.unwrap_or(true),
             sentinel_loss: self
                 .sentinel_loss

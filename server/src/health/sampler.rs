@@ -106,6 +106,7 @@ pub fn host(config: &Config) -> String {
 
 fn prober(config: &Config) -> Prober {
     let prober = Prober::new(places(config), config.health.thresholds.clone(), Roots::default());
+    let prober = prober.with_patience(config.health.patience);
     if config.health.canary { prober } else { prober.without_canary() }
 }
 

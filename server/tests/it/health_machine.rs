@@ -209,6 +209,33 @@ fn an_agent_reports_what_lies_beneath_its_volumes() {
 }
 
 #[test]
+fn what_an_agent_reports_is_known_to_its_server() {
+    let (server, host) = (House::new(""), House::new(""));
+    std::fs::create_dir(host.at("files/uploads")).unwrap();
+    let config = std::fs::read_to_string(host.at("salvor.toml")).unwrap();
+    std::fs::write(host.at("salvor.toml"), config.replace("store1", "store2")).unwrap();
+    let token = server.run(&["token", "create", "store2", "--role", "agent"]);
+    let _server = server.serve();
+    let url = std::fs::read_to_string(server.at("salvor.toml")).unwrap();
+    let url = format!("http://{}", url.split("listen = \"").nth(1).unwrap().split('"').next().unwrap());
+    let output = host.agent(&url, &token, &["--once"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let store2 = until("both hosts are known", || {
+        let health = server.command(&["health", "--json"]).output().unwrap();
+        let health: Value = serde_json::from_slice(&health.stdout).unwrap();
+        let host = |name: &str| health["hosts"].as_array()?.iter().find(|host| host["name"] == name).cloned();
+        host("store1").and(host("store2")).ok_or(health)
+    });
+    assert!(
+        store2["is_agent"] == true && store2["silent"] == false && store2["nodes"].is_array(),
+        "{store2}"
+    );
+    server.run(&["token", "revoke", "store2"]);
+    let output = host.agent(&url, &token, &["--once"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn an_agent_keeps_its_reports_while_the_server_is_away() {
     let house = House::new("");
     std::fs::create_dir(house.at("files/uploads")).unwrap();

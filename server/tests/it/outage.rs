@@ -101,8 +101,9 @@ impl Place {
     #[track_caller]
     fn json(&self, args: &[&str]) -> Value {
         let output = self.command(args).output().unwrap();
-        serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|error| panic!("{args:?}: {error}: {} {}", shown(&output.stdout), shown(&output.stderr)))
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+            panic!("{args:?}: {error}: {} {}", shown(&output.stdout), shown(&output.stderr))
+        })
     }
 
     fn mode(&self) -> Value {
@@ -151,7 +152,8 @@ impl Place {
     fn destroy(&self) {
         rustix::fs::sync();
         let names = self.debugfs("blocks \"/anna/gallery 1\"");
-        let mut blocks: BTreeSet<u64> = names.split_whitespace().map(|block| block.parse().unwrap()).collect();
+        let mut blocks: BTreeSet<u64> =
+            names.split_whitespace().map(|block| block.parse().unwrap()).collect();
         assert!(!blocks.is_empty());
         let inode = std::fs::metadata(self.at("mnt").join(HOPELESS)).unwrap().ino();
         let table = self.debugfs(&format!("imap <{inode}>"));
@@ -235,7 +237,11 @@ fn the_whole_day_ends_with_every_file_that_any_copy_had() {
     assert!(code != 0 && refused.contains("full check"), "{refused}");
 
     let reunited = place.json(&["reunite", "uploads", "--json"]);
-    assert_eq!((&reunited["files"]["done"], &reunited["files"]["failed"]), (&20.into(), &0.into()), "{reunited}");
+    assert_eq!(
+        (&reunited["files"]["done"], &reunited["files"]["failed"]),
+        (&20.into(), &0.into()),
+        "{reunited}"
+    );
     let restored = place.json(&["restore", "uploads", "--json"]);
     let failures = restored["failures"].as_array().unwrap();
     assert_eq!(failures.len(), 1, "{restored}");
