@@ -114,6 +114,15 @@ fn a_link_on_the_copy_is_not_written_through() {
     assert_eq!(outside.everything(), [""; 0]);
 }
 
+/// Ends the writer also when the test fails: a scope waits for its threads.
+struct StopWhenDropped<'a>(&'a std::sync::atomic::AtomicBool);
+
+impl Drop for StopWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_file_under_constant_change_fails_and_no_copy_gets_a_mixture() {
     let (primary, copy) = (Tree::new(), Tree::new());
@@ -121,6 +130,7 @@ fn a_file_under_constant_change_fails_and_no_copy_gets_a_mixture() {
     primary.write("a", &versions[0]);
     let stop = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let _stop = StopWhenDropped(&stop);
         scope.spawn(|| {
             use std::os::unix::fs::FileExt;
             let file = std::fs::OpenOptions::new().write(true).open(primary.at("a")).unwrap();
@@ -139,7 +149,6 @@ fn a_file_under_constant_change_fails_and_no_copy_gets_a_mixture() {
                 other => panic!("{other:?}"),
             }
         }
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
     for name in copy.everything() {
         assert!(versions.contains(&copy.read(&name)), "{name}");
