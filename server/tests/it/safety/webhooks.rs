@@ -20,6 +20,7 @@ use salvor_domain::volume::Mode;
 use serde_json::{Value, json};
 
 use crate::support::TestApp;
+use crate::support::facts::{PATIENCE, until_async};
 
 const KEY: &[u8] = b"thirty-two bytes that are secret";
 
@@ -32,15 +33,24 @@ struct Told {
     messages: Vec<(HeaderMap, String)>,
     /// Answers to come, 200 after them.
     answers: Vec<StatusCode>,
+    /// It takes a message and never answers.
+    hangs: bool,
 }
 
 impl Receiver {
     /// Takes messages; gives its address.
     async fn listen(&self) -> String {
         let take = async |State(receiver): State<Receiver>, headers: HeaderMap, body: String| {
-            let mut told = receiver.0.lock().unwrap();
-            told.messages.push((headers, body));
-            if told.answers.is_empty() { StatusCode::OK } else { told.answers.remove(0) }
+            let answer = {
+                let mut told = receiver.0.lock().unwrap();
+                told.messages.push((headers, body));
+                let next = if told.answers.is_empty() { StatusCode::OK } else { told.answers.remove(0) };
+                (!told.hangs).then_some(next)
+            };
+            match answer {
+                Some(answer) => answer,
+                None => std::future::pending().await,
+            }
         };
         let app = Router::new().route("/hook", post(take)).with_state(self.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -55,7 +65,15 @@ impl Receiver {
         self.0.lock().unwrap().answers = next.collect();
     }
 
-    /// What it was told and did not hear of yet; each is signed.
+    fn hang(&self, hangs: bool) {
+        self.0.lock().unwrap().hangs = hangs;
+    }
+
+    fn modes(&self) -> Vec<Value> {
+        self.heard().into_iter().map(|(_, message)| message["data"]["mode"].clone()).collect()
+    }
+
+    /// What it was told since it was asked last; each is signed.
     fn heard(&self) -> Vec<(String, Value)> {
         let told = std::mem::take(&mut self.0.lock().unwrap().messages);
         let read = |(headers, body): (HeaderMap, String)| {
@@ -138,11 +156,15 @@ on_both_engines! {
         assert!(all[0]["last_error"].as_str().unwrap().contains("302"), "{all:?}");
 
         // News: what waited for its next try goes before it, at once.
+        receiver.answers(&[500]);
         change(&core, Mode::Failover).await;
         webhooks::step(&core, &client).await.unwrap();
         webhooks::step(&core, &client).await.unwrap();
-        let heard: Vec<_> = receiver.heard().into_iter().map(|(_, message)| message["data"]["mode"].clone()).collect();
-        assert_eq!(heard, ["read_only", "failover"]);
+        assert_eq!(receiver.modes(), ["read_only"]);
+        app.advance(TimeDelta::minutes(3));
+        webhooks::step(&core, &client).await.unwrap();
+        webhooks::step(&core, &client).await.unwrap();
+        assert_eq!(receiver.modes(), ["read_only", "failover"]);
         assert_eq!(field(&deliveries(app).await, "state"), [&json!("delivered"); 2]);
     }
 
@@ -178,6 +200,28 @@ on_both_engines! {
     }
 
     async fn what_a_server_died_over_is_sent_by_another(app: &TestApp) {
+        let receiver = Receiver::default();
+        let core = core(app, &receiver.listen().await);
+        let client = webhooks::client().unwrap();
+        change(&core, Mode::ReadOnly).await;
+        receiver.hang(true);
+        let told = until_async(PATIENCE, "it is being told", async || !receiver.0.lock().unwrap().messages.is_empty());
+        tokio::select! {
+            done = webhooks::step(&core, &client) => panic!("the receiver hangs: {done:?}"),
+            () = told => {}
+        }
+        receiver.hang(false);
+        let first = receiver.heard();
+        webhooks::step(&core, &client).await.unwrap();
+        assert!(receiver.heard().is_empty(), "nobody knows yet that it died");
+        app.advance(TimeDelta::seconds(61));
+        webhooks::step(&core, &client).await.unwrap();
+        let again = receiver.heard();
+        assert!(again.len() == 1 && again[0].0 == first[0].0, "{again:?}");
+        assert_eq!(deliveries(app).await[0]["attempts"], 2);
+    }
+
+    async fn what_cannot_be_reached_is_told_without_its_address(app: &TestApp) {
         let core = core(app, "http://127.0.0.1:9/nobody");
         let client = webhooks::client().unwrap();
         change(&core, Mode::ReadOnly).await;
