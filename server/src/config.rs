@@ -200,8 +200,8 @@ fn sends_its_password_openly(place: &WebdavPlace) -> bool {
     place.endpoint.starts_with("http://") && place.login.is_some() && !is_here(&place.endpoint)
 }
 
-/// Whether an address is one of this machine alone.
-fn is_here(url: &str) -> bool {
+/// Whether a URL is one of this machine alone: nobody on the way can read what is sent to it.
+pub fn is_here(url: &str) -> bool {
     let Some((_, address)) = url.split_once("://") else { return false };
     let server = address.split(['/', '?', '#']).next().unwrap_or_default();
     let host = server.rsplit('@').next().unwrap_or_default();

@@ -18,6 +18,7 @@ pub mod health;
 pub mod http;
 pub mod incidents;
 pub mod network;
+mod outgoing;
 pub mod restore;
 pub mod routes;
 pub mod tickets;

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use http::{StatusCode, Uri};
-use reqwest::{Client, header, redirect};
+use reqwest::{Client, header};
 use salvor_domain::health::Report;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
@@ -19,11 +19,11 @@ use tokio_util::sync::CancellationToken;
 use self::backlog::Backlog;
 use super::CliError;
 use crate::clock::{Clock, random};
-use crate::config::Config;
+use crate::config::{Config, is_here};
 use crate::health::sampler::Sampler;
+use crate::outgoing;
 
 const ROUTE: &str = "/api/v1/agent/report";
-const TIME_TO_CONNECT: Duration = Duration::from_secs(5);
 const TIME_TO_ANSWER: Duration = Duration::from_secs(20);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -114,16 +114,8 @@ impl Server {
     fn new(args: &Args) -> Result<Self, CliError> {
         let url = checked_url(&args.server, args.insecure)?;
         read_token(&args.token_file)?;
-        // The program's own choice of cryptography; refused when that was made already, and then it stands.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .user_agent(concat!("salvor/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(TIME_TO_CONNECT)
-            .timeout(TIME_TO_ANSWER)
-            // The token is for this server and no other.
-            .redirect(redirect::Policy::none());
-        let client =
-            client.build().map_err(|why| CliError::Failed(format!("no connection can be made: {why}")))?;
+        let client = outgoing::client(TIME_TO_ANSWER)
+            .map_err(|why| CliError::Failed(format!("no connection can be made: {why}")))?;
         Ok(Self { client, url, token_file: args.token_file.clone(), away: None })
     }
 
@@ -174,7 +166,7 @@ impl Server {
         let request = self.client.post(format!("{}{ROUTE}", self.url)).bearer_auth(token);
         let answer = match request.header(header::CONTENT_TYPE, "application/json").body(body).send().await {
             Ok(answer) => answer,
-            Err(why) => return Sent::NotNow(root_cause(&why)),
+            Err(why) => return Sent::NotNow(outgoing::told(why)),
         };
         let status = answer.status();
         let said = answer.text().await.unwrap_or_default();
@@ -212,12 +204,12 @@ fn checked_url(url: &str, insecure: bool) -> Result<String, CliError> {
         Err(CliError::Usage(format!("--server {url}: {why}; write for example https://salvor.example.com")))
     };
     let Ok(parsed) = url.parse::<Uri>() else { return wrong("this is no URL") };
-    let Some(host) = parsed.host().filter(|host| !host.is_empty()) else { return wrong("it names no host") };
-    let host = host.trim_matches(['[', ']']);
-    let is_here = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    if parsed.host().is_none_or(str::is_empty) {
+        return wrong("it names no host");
+    }
     match parsed.scheme_str() {
         Some("https") => {}
-        Some("http") if is_here || insecure => {}
+        Some("http") if is_here(url) || insecure => {}
         Some("http") => {
             return wrong("anybody on the way could read the token: use https:// (or --insecure)");
         }
@@ -250,15 +242,6 @@ fn detail(said: &str) -> String {
         problem.as_ref().and_then(|problem| problem.get("detail").or(problem.get("title"))?.as_str());
     let text = detail.unwrap_or(said).trim();
     if text.is_empty() { "it gives no reason".into() } else { text.chars().take(LONGEST_ANSWER).collect() }
-}
-
-/// The innermost reason says what is so: "Connection refused", not "error sending request".
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]

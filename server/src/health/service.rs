@@ -15,7 +15,7 @@ use crate::core::Core;
 use crate::database::Tx;
 use crate::error::{Error, Result};
 use crate::events;
-use crate::volumes::service::require;
+use crate::volumes::service::{configured, require};
 
 pub use super::alerts::notified;
 pub use super::forget::forget;
@@ -55,9 +55,7 @@ pub async fn volumes(core: &Core) -> Result<Vec<VolumeHealth>> {
 }
 
 pub async fn volume(core: &Core, name: &str) -> Result<VolumeHealth> {
-    if core.config.volume(name).is_none() {
-        return Err(Error::not_found(format!("There is no volume \"{name}\" in the configuration.")));
-    }
+    configured(core, name)?;
     let mut tx = core.db.read().await?;
     let look = Look::at(core, &mut tx).await?;
     look.volume(&mut tx, name).await

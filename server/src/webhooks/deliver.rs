@@ -13,6 +13,7 @@ use super::sign::signature;
 use super::store::{self, Delivery};
 use crate::core::Core;
 use crate::error::{Error, Result};
+use crate::outgoing;
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// What a receiver may take.
@@ -40,16 +41,8 @@ pub async fn run(core: Core, stop: CancellationToken) {
     }
 }
 
-/// It follows no redirects: a message goes where the configuration says.
 pub fn client() -> Result<reqwest::Client> {
-    // Another part of the program may have chosen it before; it is the same.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
-        .timeout(PATIENCE)
-        .redirect(reqwest::redirect::Policy::none())
-        .user_agent(concat!("salvor/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|why| Error::Internal(why.to_string()))
+    outgoing::client(PATIENCE).map_err(|why| Error::Internal(why.to_string()))
 }
 
 /// Sends what is due, once.
@@ -114,22 +107,10 @@ async fn send(core: &Core, client: &reqwest::Client, delivery: &Delivery) -> Res
         .header("webhook-timestamp", timestamp)
         .header("webhook-signature", signed)
         .body(delivery.body.clone());
-    // The address may hold a secret of the receiver's.
-    let answer = sending.send().await.map_err(|why| Fault::MayPass(told(&why.without_url())))?;
+    let answer = sending.send().await.map_err(|why| Fault::MayPass(outgoing::told(why)))?;
     match answer.status() {
         status if status.is_success() => Ok(()),
         StatusCode::GONE => Err(Fault::ForGood("the receiver answered 410 Gone".into())),
         status => Err(Fault::MayPass(format!("the receiver answered {status}"))),
     }
-}
-
-/// With what lies beneath it: "error sending request" alone tells nobody anything.
-fn told(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(why) = cause {
-        text.push_str(&format!(": {why}"));
-        cause = why.source();
-    }
-    text
 }

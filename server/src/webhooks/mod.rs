@@ -3,7 +3,8 @@
 //! A message is a row, written in the transaction of what it tells ([`queue`]); [`deliver`] sends it from whichever server leases it,
 //! signed as the Standard Webhooks say ([`sign`]), again and again until the receiver takes it or a day is over.
 //!
-//! Invariants: what was taken is not sent again; of one subject a receiver is told in order; no secret is kept in the database.
+//! Invariants: what is known to be taken is not sent again (where a server died before it had written that down, the message comes once more
+//! under the same id); of one subject a receiver is told in order; no secret is kept in the database.
 
 mod deliver;
 pub mod http;

@@ -3,42 +3,32 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::facts::{until, within};
+use crate::support::disk::LoopDisk;
+use crate::support::facts::until;
+use crate::support::running::{Running, free_port};
 
 /// What is promised of a trip.
 const PROMISED: Duration = Duration::from_secs(15);
 
 /// A folder with a configuration, whose volume may be a file system of its own.
 struct House {
+    disk: Option<LoopDisk>,
     folder: tempfile::TempDir,
-    is_mounted: bool,
-}
-
-/// A program that ends with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
-        let _ = within(Duration::from_secs(20), || self.0.try_wait().is_ok_and(|ended| ended.is_some()));
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 impl House {
     fn new(health: &str) -> Self {
-        let house = Self { folder: tempfile::tempdir().unwrap(), is_mounted: false };
+        let house = Self { disk: None, folder: tempfile::tempdir().unwrap() };
         for name in ["files", "copy"] {
             std::fs::create_dir(house.at(name)).unwrap();
         }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let config = format!(
             "[server]\ndata_dir = \"data\"\nlisten = \"127.0.0.1:{port}\"\n[health]\nhost = \"store1\"\nevery = \"1s\"\n{health}\
              [[volume]]\nname = \"uploads\"\npath = \"files/uploads\"\n\
@@ -51,15 +41,8 @@ impl House {
     /// `None`, with a word to the reader, where an ext4 cannot be made and mounted.
     fn on_ext4(options: &str) -> Option<Self> {
         let mut house = Self::new("");
-        let image = house.at("image");
-        std::fs::File::create(&image).unwrap().set_len(48 << 20).unwrap();
-        let ran = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
-        house.is_mounted = ran(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&image))
-            && ran(Command::new("mount").args(["-o", options]).arg(&image).arg(house.at("files")));
-        if !house.is_mounted {
-            eprintln!("skipped: an ext4 cannot be made and mounted here (it takes e2fsprogs and root)");
-        }
-        house.is_mounted.then_some(house)
+        house.disk = Some(LoopDisk::ext4(&house.at("image"), &house.at("files"), 48, options)?);
+        Some(house)
     }
 
     fn at(&self, name: &str) -> PathBuf {
@@ -106,24 +89,12 @@ impl House {
     }
 }
 
-impl Drop for House {
-    fn drop(&mut self) {
-        if self.is_mounted {
-            // A test that failed may still hold files open: detach.
-            let _ = Command::new("umount").arg("-l").arg(self.at("files")).output();
-        }
-    }
-}
-
 #[test]
 fn an_ext4_error_trips_its_volume_in_the_promised_time() {
-    let Some(house) = House::on_ext4("loop,errors=continue") else { return };
+    let Some(house) = House::on_ext4("errors=continue") else { return };
     house.write_files(20);
     let _server = house.serve();
-    let device = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let mount = house.at("files").canonicalize().unwrap().display().to_string();
-    let device = device.lines().find(|line| line.contains(&mount)).unwrap().rsplit_once("/dev/").unwrap().1;
-    let device = device.split(' ').next().unwrap().to_owned();
+    let device = house.disk.as_ref().unwrap().device.trim_start_matches("/dev/");
     // The server has looked at it once: what was there before the first look would be no news of this moment.
     let canary = house.at("files/uploads/.salvor");
     until("the probes have looked", || canary.exists());

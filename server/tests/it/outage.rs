@@ -3,29 +3,30 @@
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::FileExt;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::facts::{until, within};
+use crate::support::disk::LoopDisk;
+use crate::support::facts::until;
 use crate::support::jobs::{Files, tree, without_own};
+use crate::support::running::{Running, free_port};
 
 /// What is promised of a trip.
 const PROMISED: Duration = Duration::from_secs(15);
-const BLOCK: u64 = 1024;
 /// Files that the disk lost for good: of what lies nameless after its check, so many are taken away.
 const GONE: usize = 4;
 
 /// A volume on a disk of its own, its two copies, and the program that serves.
 struct Place {
+    /// Ends before its disk is taken away.
+    server: Option<Running>,
+    disk: LoopDisk,
     folder: tempfile::TempDir,
-    device: String,
     port: u16,
-    server: Option<Child>,
 }
 
 impl Place {
@@ -33,50 +34,26 @@ impl Place {
     fn new() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        for name in ["mnt", "local", "offsite"] {
+        for name in ["local", "offsite"] {
             std::fs::create_dir(at(name)).unwrap();
         }
-        std::fs::File::create(at("image")).unwrap().set_len(48 << 20).unwrap();
-        let made = Command::new("losetup").args(["-f", "--show"]).arg(at("image")).output();
-        let Some(made) = made.ok().filter(|made| made.status.success()) else {
-            eprintln!("skipped: a loop device cannot be set up here (it takes root)");
-            return None;
-        };
-        let device = shown(&made.stdout).trim().to_owned();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        // A time of access would bring what is about to be destroyed into the journal again.
+        let disk = LoopDisk::ext4(&at("image"), &at("mnt"), 48, "errors=remount-ro,noatime")?;
+        let port = free_port();
         let config = format!(
             "[server]\ndata_dir = \"data\"\nlisten = \"127.0.0.1:{port}\"\n[health]\nhost = \"store1\"\nevery = \"1s\"\n\
              [[volume]]\nname = \"uploads\"\npath = \"mnt\"\n\
              [[volume.copy]]\nname = \"local\"\nkind = \"fs\"\nplacement = \"onsite\"\npath = \"local\"\n\
              [[volume.copy]]\nname = \"offsite\"\nkind = \"fs\"\nplacement = \"offsite\"\npath = \"offsite\"\n\
-             [volume.disk_check]\ntool = \"e2fsck\"\ndevice = \"{device}\"\n"
+             [volume.disk_check]\ntool = \"e2fsck\"\ndevice = \"{}\"\n",
+            disk.device
         );
         std::fs::write(at("salvor.toml"), config).unwrap();
-        let place = Self { folder, device, port, server: None };
-        let made = Command::new("mkfs.ext4").args(["-q", "-F", "-b", "1024", &place.device]).output();
-        if !made.is_ok_and(|made| made.status.success()) || !place.mount() {
-            eprintln!("skipped: an ext4 cannot be made and mounted here (it takes e2fsprogs and root)");
-            return None;
-        }
-        Some(place)
+        Some(Self { server: None, folder, disk, port })
     }
 
     fn at(&self, name: impl AsRef<Path>) -> PathBuf {
         self.folder.path().join(name)
-    }
-
-    fn mount(&self) -> bool {
-        let mut mount = Command::new("mount");
-        // A time of access would bring what is about to be destroyed into the journal again.
-        mount.args(["-o", "errors=remount-ro,noatime", &self.device]).arg(self.at("mnt"));
-        mount.output().is_ok_and(|output| output.status.success())
-    }
-
-    fn unmount(&self) {
-        until("nobody holds the file system any more", || {
-            let done = Command::new("umount").arg(self.at("mnt")).output().unwrap();
-            if done.status.success() { Ok(()) } else { Err(shown(&done.stderr)) }
-        });
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -113,7 +90,7 @@ impl Place {
 
     fn serve(&mut self) {
         let server = self.command(&["serve"]).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap();
-        self.server = Some(server);
+        self.server = Some(Running(server));
         until("the server answers", || TcpStream::connect(("127.0.0.1", self.port)).is_ok());
     }
 
@@ -144,24 +121,12 @@ impl Place {
         }
     }
 
-    fn debugfs(&self, order: &str) -> String {
-        let told = Command::new("debugfs").args(["-R", order, &self.device]).output().unwrap();
-        shown(&told.stdout)
-    }
-
     /// Destroys the names of one folder, beneath the mounted file system.
     fn destroy(&self) {
         rustix::fs::sync();
-        let names = self.debugfs("blocks \"/anna/gallery 1\"");
-        let blocks: Vec<u64> = names.split_whitespace().map(|block| block.parse().unwrap()).collect();
-        assert!(!blocks.is_empty());
         // What the kernel still remembers of them would hide it.
         std::fs::write("/proc/sys/vm/drop_caches", "3").unwrap();
-        let disk = std::fs::File::options().write(true).open(&self.device).unwrap();
-        for block in blocks {
-            disk.write_all_at(&[0xAA; BLOCK as usize], block * BLOCK).unwrap();
-        }
-        disk.sync_all().unwrap();
+        self.disk.forget("/anna/gallery 1");
     }
 
     /// Some files are gone for good, and one of them is in no copy either: that one's path.
@@ -184,20 +149,6 @@ impl Place {
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Some(mut server) = self.server.take() {
-            let _ = Command::new("kill").arg(server.id().to_string()).status();
-            let _ = within(Duration::from_secs(20), || server.try_wait().is_ok_and(|ended| ended.is_some()));
-            let _ = server.kill();
-            let _ = server.wait();
-        }
-        // A test that failed may still hold files open: detach.
-        let _ = Command::new("umount").arg("-l").arg(self.at("mnt")).output();
-        let _ = Command::new("losetup").args(["-d", &self.device]).output();
-    }
-}
-
 fn shown(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -208,8 +159,8 @@ fn the_whole_day_ends_with_every_file_that_any_copy_had() {
     place.fill();
     place.done(&["protect", "uploads"]);
     // Else the journal still has what is about to be destroyed, and e2fsck would put it back from there.
-    place.unmount();
-    assert!(place.mount());
+    place.disk.unmount();
+    assert!(place.disk.mount("errors=remount-ro,noatime"));
     let mut before = place.files();
     place.serve();
     let token = place.done(&["token", "create", "story", "--role", "admin"]);
@@ -234,10 +185,10 @@ fn the_whole_day_ends_with_every_file_that_any_copy_had() {
     assert!(incidents.to_string().contains("\"draft\":true"), "{incidents}");
 
     place.done(&["mode", "uploads", "failover", "--reason", "its disk has to be checked"]);
-    place.unmount();
+    place.disk.unmount();
     let checked = place.json(&["disk-check", "uploads", "--json"]);
     assert_eq!(checked["disk_check"]["verdict"], "repaired", "{checked}");
-    assert!(place.mount());
+    assert!(place.disk.mount("errors=remount-ro"));
     let hopeless = place.lose_some_for_good(&before);
     place.done(&["mode", "uploads", "read-only", "--reason", "the primary is back"]);
     let (refused, code) = place.says(&["mode", "uploads", "normal", "--reason", "it is well"]);

@@ -1,104 +1,45 @@
 //! The real tools on loop devices. Takes root; each says so and passes over where the privilege or the tool is missing.
 
-use std::os::unix::fs::FileExt;
-
 use salvor_domain::disk_check::DiskVerdict;
 
 use super::*;
+use crate::support::disk::LoopDisk;
 
-/// A disk in a file, shown as a loop device; taken away again whatever becomes of the test.
-struct Loop {
-    device: String,
-    mounted: PathBuf,
+fn loop_disk(app: &TestApp, name: &str, megabytes: u64) -> Option<LoopDisk> {
+    LoopDisk::new(&app.path(name), &app.path(format!("{name}.mnt")), megabytes)
 }
 
-impl Loop {
-    /// `None`, with a word to the reader, where there are no loop devices.
-    fn new(app: &TestApp, name: &str, bytes: u64) -> Option<Self> {
-        let (image, mounted) = (app.path(name), app.path(format!("{name}.mnt")));
-        std::fs::create_dir(&mounted).unwrap();
-        std::fs::File::create(&image).unwrap().set_len(bytes).unwrap();
-        let made = attempt("losetup", &["-f", "--show", &image.display().to_string()])?;
-        if !made.status.success() {
-            eprintln!("skipped: a loop device cannot be set up here (it takes root)");
-            return None;
-        }
-        Some(Self { device: String::from_utf8(made.stdout).unwrap().trim().to_owned(), mounted })
-    }
-
-    fn made(&self, tool: &str, args: &[&str]) -> bool {
-        let made = attempt(tool, &[args, &[&self.device]].concat());
-        let is_made = made.is_some_and(|made| made.status.success());
-        if !is_made {
-            eprintln!("skipped: {tool} is not there, or does not work here");
-        }
-        is_made
-    }
-
-    fn mount(&self) -> bool {
-        let mounted = attempt("mount", &[&self.device, &self.mounted.display().to_string()]);
-        let is_mounted = mounted.is_some_and(|mounted| mounted.status.success());
-        if !is_mounted {
-            eprintln!("skipped: {} cannot be mounted here", self.device);
-        }
-        is_mounted
-    }
-
-    fn unmount(&self) {
-        order("umount", &[&self.mounted.display().to_string()]);
-    }
-
-    fn fill(&self) {
-        for number in 0..120 {
-            let folder = self.mounted.join(format!("site {}", number % 4));
-            std::fs::create_dir_all(&folder).unwrap();
-            let bytes: Vec<u8> = (0..3_000 + number).map(|at| (at * number % 251) as u8).collect();
-            std::fs::write(folder.join(format!("p{number}.jpg")), bytes).unwrap();
-        }
-    }
-
-    fn overwrite(&self, offset: u64, bytes: usize) {
-        let device = std::fs::File::options().write(true).open(&self.device).unwrap();
-        device.write_all_at(&vec![0xAA; bytes], offset).unwrap();
-        device.sync_all().unwrap();
-    }
-
-    fn section(&self, tool: &str) -> String {
-        format!("tool = \"{tool}\"\ndevice = \"{}\"", self.device)
+fn fill(disk: &LoopDisk) {
+    for number in 0..120 {
+        let folder = disk.point.join(format!("site {}", number % 4));
+        std::fs::create_dir_all(&folder).unwrap();
+        let bytes: Vec<u8> = (0..3_000 + number).map(|at| (at * number % 251) as u8).collect();
+        std::fs::write(folder.join(format!("p{number}.jpg")), bytes).unwrap();
     }
 }
 
-impl Drop for Loop {
-    fn drop(&mut self) {
-        // A test that failed may still hold files open: detach.
-        let _ = attempt("umount", &["-l", &self.mounted.display().to_string()]);
-        let _ = attempt("losetup", &["-d", &self.device]);
-    }
+fn section(disk: &LoopDisk, tool: &str) -> String {
+    format!("tool = \"{tool}\"\ndevice = \"{}\"", disk.device)
 }
 
 on_both_engines! {
     /// A destroyed folder: refused while mounted, then repaired and confirmed; the files are nameless in lost+found.
     async fn ext4_with_a_destroyed_folder(app: &TestApp) {
-        let Some(ext4) = Loop::new(app, "ext4", 48 << 20) else { return };
-        if !ext4.made("mkfs.ext4", &["-q", "-F", "-b", "1024"]) || !ext4.mount() {
-            return;
-        }
-        ext4.fill();
-        let disk = Disk::new(app, Some(&ext4.mounted), &ext4.section("e2fsck"));
+        let at = |name| app.path(name);
+        let Some(ext4) = LoopDisk::ext4(&at("ext4"), &at("ext4.mnt"), 48, "defaults") else { return };
+        fill(&ext4);
+        let disk = Disk::new(app, Some(&ext4.point), &section(&ext4, "e2fsck"));
         disk.out_of_service().await;
         let refused = disk.run().await;
         let why = refused.reason.clone().unwrap_or_default();
         assert_eq!((refused.state.as_str(), refused.exit_code()), ("failed", 3), "{refused:#?}");
-        for needed in ["is mounted on", &ext4.mounted.display().to_string(), "failover", "umount", &ext4.device] {
+        for needed in ["is mounted on", &ext4.point.display().to_string(), "failover", "umount", &ext4.device] {
             assert!(why.contains(needed), "{needed} in {why}");
         }
         assert_eq!(disk.last().await, None);
 
         ext4.unmount();
-        let told = order("debugfs", &["-R", "blocks \"/site 1\"", &ext4.device]);
-        for block in told.split_whitespace() {
-            ext4.overwrite(block.parse::<u64>().unwrap() * 1024, 1024);
-        }
+        ext4.forget("/site 1");
         let report = disk.run().await;
         let told = check(&report);
         assert_eq!((report.exit_code(), told.verdict, told.round), (0, Some(DiskVerdict::Repaired), 2), "{report:#?}");
@@ -106,18 +47,18 @@ on_both_engines! {
         assert_eq!(told.reconnected_inodes, 30);
         let output = disk.output(report.job.parse().unwrap()).await;
         assert!(output.contains("Pass 5: ") && output.contains("Connect to /lost+found? yes"), "{output}");
-        assert!(ext4.mount());
-        let nameless = std::fs::read_dir(ext4.mounted.join("lost+found")).unwrap().count();
+        assert!(ext4.mount("defaults"));
+        let nameless = std::fs::read_dir(ext4.point.join("lost+found")).unwrap().count();
         assert_eq!(nameless, 30);
     }
 
     /// Held by something that no mount table shows.
     async fn a_device_that_is_held_elsewhere_is_refused(app: &TestApp) {
-        let Some(held) = Loop::new(app, "held", 8 << 20) else { return };
+        let Some(held) = loop_disk(app, "held", 8) else { return };
         if !held.made("mkfs.ext4", &["-q", "-F"]) {
             return;
         }
-        let disk = Disk::new(app, None, &held.section("e2fsck"));
+        let disk = Disk::new(app, None, &section(&held, "e2fsck"));
         disk.out_of_service().await;
         use rustix::fs::{Mode, OFlags};
         let alone = rustix::fs::open(&*held.device, OFlags::RDONLY | OFlags::EXCL, Mode::empty()).unwrap();
@@ -127,7 +68,7 @@ on_both_engines! {
         let report = disk.run().await;
         assert_eq!((check(&report).verdict, check(&report).round), (Some(DiskVerdict::Clean), 1), "{report:#?}");
         // By the image's own name it is the same disk.
-        assert!(held.mount());
+        assert!(held.mount("defaults"));
         let section = format!("tool = \"e2fsck\"\ndevice = \"{}\"", app.path("held").display());
         let config = std::fs::read_to_string(app.path("salvor.toml")).unwrap();
         std::fs::write(app.path("salvor.toml"), config.split("  [volume.disk_check]").next().unwrap()).unwrap();
@@ -137,15 +78,15 @@ on_both_engines! {
     }
 
     async fn xfs_with_a_destroyed_folder(app: &TestApp) {
-        let Some(xfs) = Loop::new(app, "xfs", 320 << 20) else { return };
-        if !xfs.made("mkfs.xfs", &["-q", "-f"]) || !xfs.mount() {
+        let Some(xfs) = loop_disk(app, "xfs", 320) else { return };
+        if !xfs.made("mkfs.xfs", &["-q", "-f"]) || !xfs.mount("defaults") {
             return;
         }
-        xfs.fill();
+        fill(&xfs);
         use std::os::unix::fs::MetadataExt;
-        let inode = std::fs::metadata(xfs.mounted.join("site 1")).unwrap().ino();
+        let inode = std::fs::metadata(xfs.point.join("site 1")).unwrap().ino();
         xfs.unmount();
-        let disk = Disk::new(app, Some(&xfs.mounted), &xfs.section("xfs_repair"));
+        let disk = Disk::new(app, Some(&xfs.point), &section(&xfs, "xfs_repair"));
         disk.out_of_service().await;
         let clean = disk.run().await;
         assert_eq!((check(&clean).verdict, check(&clean).round), (Some(DiskVerdict::Clean), 1), "{clean:#?}");
@@ -158,12 +99,12 @@ on_both_engines! {
         assert_eq!((report.exit_code(), told.verdict), (0, Some(DiskVerdict::Repaired)), "{report:#?}");
         assert!(told.round >= 2 && told.pass == Some(7) && told.percent.is_none(), "{told:#?}");
         assert_eq!((told.cleared_entries, told.reconnected_inodes), (1, 30), "{told:#?}");
-        assert!(xfs.mount());
+        assert!(xfs.mount("defaults"));
     }
 
     /// One of two devices is overwritten beneath the file system: the other has it right.
     async fn btrfs_on_two_devices(app: &TestApp) {
-        let (Some(one), Some(two)) = (Loop::new(app, "one", 256 << 20), Loop::new(app, "two", 256 << 20)) else {
+        let (Some(one), Some(two)) = (loop_disk(app, "one", 256), loop_disk(app, "two", 256)) else {
             return;
         };
         if !one.made("mkfs.btrfs", &["-q", "-f", "-d", "raid1", "-m", "raid1", &two.device]) {
@@ -172,23 +113,23 @@ on_both_engines! {
         let _ = attempt("btrfs", &["device", "scan", &one.device, &two.device]);
         let disk = Disk::new(
             app,
-            Some(&one.mounted),
-            &format!("tool = \"btrfs_scrub\"\ndevice = \"{}\"", one.mounted.display()),
+            Some(&one.point),
+            &format!("tool = \"btrfs_scrub\"\ndevice = \"{}\"", one.point.display()),
         );
         let unmounted = disk.run().await;
         assert!(unmounted.reason.as_ref().unwrap().contains("no btrfs is mounted"), "{unmounted:#?}");
-        if !one.mount() {
+        if !one.mount("defaults") {
             return;
         }
-        one.fill();
-        std::fs::write(one.mounted.join("large"), vec![7; 20 << 20]).unwrap();
-        order("sync", &["-f", &one.mounted.display().to_string()]);
+        fill(&one);
+        std::fs::write(one.point.join("large"), vec![7; 20 << 20]).unwrap();
+        order("sync", &["-f", &one.point.display().to_string()]);
         // In service: a scrub does not ask for more.
         let clean = disk.run().await;
         assert_eq!((clean.exit_code(), check(&clean).verdict), (0, Some(DiskVerdict::Clean)), "{clean:#?}");
         one.unmount();
         two.overwrite(40 << 20, 160 << 20);
-        assert!(one.mount());
+        assert!(one.mount("defaults"));
         let report = disk.run().await;
         let told = check(&report);
         assert_eq!((report.exit_code(), told.verdict), (0, Some(DiskVerdict::Repaired)), "{report:#?}");

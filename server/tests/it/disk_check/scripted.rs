@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::support::jobs::{check as file_check, fill, with_worker};
 
-/// It writes its number and waits to be ended; `go-on` lets it end well.
+/// It writes its number and waits to be ended, at the latest with the folder of the test; `go-on` lets it end well.
 const WAITS: &str = "if [ -e go-on ]; then exit 0; fi\n\
-    echo $$ > pid.new; mv pid.new pid\nwhile :; do sleep 0.05; done";
+    echo $$ > pid.new; mv pid.new pid\nwhile [ -e tool ]; do sleep 0.05; done";
 
 async fn pid_in(file: &Path) -> Pid {
     let read = async || std::fs::read_to_string(file).map_err(|error| error.kind());
@@ -112,7 +112,7 @@ on_both_engines! {
             app,
             "trap 'echo stopped; exit 32' TERM\nhead -c 5000000 /dev/zero > /dev/null\n\
              echo 'Pass 2: Checking directory structure'\necho '2 3 4 disk' >&3; echo '2 1 4 disk' >&3\n\
-             echo $$ > pid.new; mv pid.new pid\nwhile :; do sleep 0.05; done",
+             echo $$ > pid.new; mv pid.new pid\nwhile [ -e tool ]; do sleep 0.05; done",
         );
         disk.out_of_service().await;
         let id = disk.start().await;
@@ -197,7 +197,7 @@ on_both_engines! {
             &disk.path("bin/zpool"),
             "case \"$*\" in\n\
              'scrub -w tank') echo $$ > pid.new; mv pid.new pid; if [ -e paused ]; then rm paused; exit 0; fi\n\
-             while [ ! -e paused ]; do sleep 0.05; done;;\n\
+             while [ ! -e paused -a -e zpool ]; do sleep 0.05; done;;\n\
              'scrub -p tank') touch paused;;\n\
              'status tank') echo '  scan: scrub repaired 4K in 00:00:09 with 0 errors on Sun';;\n\
              *) exit 2;; esac",

@@ -1,14 +1,15 @@
 //! The database goes away, or was never there when `salvor serve` started: the real program beside a PostgreSQL of the test's own.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::{noise, run};
-use crate::support::facts::{until, within};
+use crate::support::facts::until;
 use crate::support::jobs::{Files, tree, without_own};
+use crate::support::running::{Running, free_port};
 
 #[test]
 fn serve_starts_without_its_database_and_goes_on_with_it() {
@@ -76,19 +77,6 @@ struct House {
     port: u16,
 }
 
-/// Ends with the test.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It is told to stop as an operator would; what hangs is killed.
-        run(Command::new("kill").arg(self.0.id().to_string()));
-        let _ = within(Duration::from_secs(20), || self.0.try_wait().is_ok_and(|ended| ended.is_some()));
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 impl House {
     fn new() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
@@ -113,8 +101,8 @@ impl House {
         command
     }
 
-    fn serve(&self) -> Server {
-        Server(self.command(&["serve"]).env("SALVOR_LOG", "error").stdout(Stdio::null()).spawn().unwrap())
+    fn serve(&self) -> Running {
+        Running(self.command(&["serve"]).env("SALVOR_LOG", "error").stdout(Stdio::null()).spawn().unwrap())
     }
 
     /// Exit code, stdout, stderr.
@@ -153,10 +141,6 @@ impl House {
             if status == wanted { Ok(text) } else { Err((status, text)) }
         })
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A server of the test's own, which it stops and starts. PostgreSQL refuses to run as root: it then runs as `postgres`.

@@ -21,6 +21,7 @@ use salvor_domain::ids::JobId;
 use salvor_domain::job::JobReport;
 
 use crate::support::TestApp;
+use crate::support::disk::LoopDisk;
 use crate::support::jobs::{self, Files, protect, tree, until, until_state, without_own};
 
 /// Files that a restore has to bring back: enough for two segments.
@@ -83,46 +84,35 @@ async fn told_once(app: &TestApp, id: JobId) {
     assert_eq!((count(EventKind::JobPaused), count(EventKind::JobResumed)), (1, 1), "{log:#?}");
 }
 
-/// A small ext4 of its own in a file on this machine, mounted for one test; `None` where the privilege is missing.
+/// A small ext4 of its own, mounted for one test; `None` where the privilege is missing.
 pub struct Disk {
-    at: PathBuf,
+    disk: LoopDisk,
     _image: tempfile::TempDir,
 }
 
 impl Disk {
     pub fn mount(at: PathBuf, megabytes: u64) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        let image = folder.path().join("image");
-        std::fs::File::create(&image).unwrap().set_len(megabytes << 20).unwrap();
+        let disk = LoopDisk::new(&folder.path().join("image"), &at, megabytes)?;
         // Without a journal, inodes of files deleted within the last minute are not given out again: twice as many as usual.
         let make = ["-q", "-F", "-m", "0", "-N", "4096", "-O", "^has_journal", "-E", "lazy_itable_init=1"];
-        if !run(Command::new("mkfs.ext4").args(make).arg(&image))
-            || !run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&at))
-        {
-            eprintln!("skipped: a small ext4 cannot be made and mounted here (it takes root and mkfs.ext4)");
-            return None;
-        }
-        std::fs::remove_dir(at.join("lost+found")).unwrap();
-        Some(Self { at, _image: folder })
+        let is_there = disk.made("mkfs.ext4", &make) && disk.mount("defaults");
+        is_there.then(|| {
+            std::fs::remove_dir(at.join("lost+found")).unwrap();
+            Self { disk, _image: folder }
+        })
     }
 
     pub fn remount(&self, option: &str) {
-        assert!(run(Command::new("mount").args(["-o", &format!("remount,{option}")]).arg(&self.at)));
+        assert!(self.disk.mount(&format!("remount,{option}")));
     }
 
     pub fn unmount(&self) {
-        assert!(run(Command::new("umount").arg("-l").arg(&self.at)));
+        assert!(self.disk.detach());
     }
 
     pub fn path(&self) -> &Path {
-        &self.at
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // A test that failed may still hold files open: detach. It may be unmounted already.
-        run(Command::new("umount").arg("-l").arg(&self.at));
+        &self.disk.point
     }
 }
 

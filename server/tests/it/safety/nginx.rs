@@ -1,7 +1,7 @@
 //! A real nginx before a small upload service, with the configuration that we ship.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -13,52 +13,37 @@ use salvor_domain::account::Role;
 
 use super::{set_mode, trip, while_following};
 use crate::support::facts::{PATIENCE, until_async};
+use crate::support::running::{Running, free_port};
 
 const CONFIGURATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/nginx-upload.conf");
 
-/// Ends with the test; it is one process, so nothing is left of it.
-struct Nginx(Child);
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Nginx {
-    /// The shipped configuration, with these words filled in, in a folder of its own.
-    fn start(folder: &Path, words: &[(&str, &str)]) -> Self {
-        let shipped = std::fs::read_to_string(CONFIGURATION).unwrap();
-        let told = shipped.split("\n\n").skip(1).collect::<Vec<_>>().join("\n\n");
-        let server = words.iter().fold(told, |text, (word, value)| text.replace(&format!("@{word}@"), value));
-        assert!(!server.contains("@LISTEN@") && !server.contains("@TOKEN@"), "{server}");
-        std::fs::create_dir_all(folder).unwrap();
-        std::fs::write(folder.join("upload.conf"), server).unwrap();
-        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .map(|kind| format!("{kind}_temp_path {kind};\n"))
-            .concat();
-        // One process in the foreground: it ends when it is killed.
-        let main = format!(
-            "daemon off;\nmaster_process off;\npid nginx.pid;\nevents {{ worker_connections 64; }}\n\
-             http {{\naccess_log off;\n{temporary}include upload.conf;\n}}\n"
-        );
-        std::fs::write(folder.join("nginx.conf"), main).unwrap();
-        let child = Command::new("nginx")
-            .arg("-p")
-            .arg(folder)
-            .args(["-c", "nginx.conf", "-e", "error.log"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self(child)
-    }
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// The shipped configuration, with these words filled in, in a folder of its own.
+fn nginx(folder: &Path, words: &[(&str, &str)]) -> Running {
+    let shipped = std::fs::read_to_string(CONFIGURATION).unwrap();
+    let told = shipped.split("\n\n").skip(1).collect::<Vec<_>>().join("\n\n");
+    let server = words.iter().fold(told, |text, (word, value)| text.replace(&format!("@{word}@"), value));
+    assert!(!server.contains("@LISTEN@") && !server.contains("@TOKEN@"), "{server}");
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::write(folder.join("upload.conf"), server).unwrap();
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("{kind}_temp_path {kind};\n"))
+        .concat();
+    // One process in the foreground: it ends when it is killed.
+    let main = format!(
+        "daemon off;\nmaster_process off;\npid nginx.pid;\nevents {{ worker_connections 64; }}\n\
+         http {{\naccess_log off;\n{temporary}include upload.conf;\n}}\n"
+    );
+    std::fs::write(folder.join("nginx.conf"), main).unwrap();
+    let child = Command::new("nginx")
+        .arg("-p")
+        .arg(folder)
+        .args(["-c", "nginx.conf", "-e", "error.log"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    Running(child)
 }
 
 /// Serves until the runtime of the test ends; gives its address.
@@ -101,7 +86,7 @@ on_both_engines! {
         ];
         let words = words.each_ref().map(|(word, value)| (*word, value.as_str()));
         let folder = app.path("nginx");
-        let _nginx = Nginx::start(&folder, &words);
+        let _nginx = nginx(&folder, &words);
         let client = client().unwrap();
         let put = async |name: &str| {
             let sent = client.put(format!("http://127.0.0.1:{port}/{name}")).body(name.to_owned()).send().await;
@@ -159,7 +144,7 @@ on_both_engines! {
         let (listen, salvor) = (format!("127.0.0.1:{port}"), format!("127.0.0.1:{nobody}"));
         let words =
             [("LISTEN", &*listen), ("SERVICE", &*service), ("SALVOR", &*salvor), ("VOLUME", "uploads"), ("TOKEN", "x")];
-        let _nginx = Nginx::start(&app.path("nginx"), &words);
+        let _nginx = nginx(&app.path("nginx"), &words);
         let client = client().unwrap();
         let reply = until_async(PATIENCE, "nginx answers", async || {
             let sent = client.put(format!("http://{listen}/a.jpg")).body("a").send().await;

@@ -2,9 +2,11 @@
 //! that can be moved, and a router to call. [`on_both_engines!`] runs a test on SQLite and on PostgreSQL.
 
 mod app;
+pub mod disk;
 mod engine;
 pub mod facts;
 pub mod jobs;
+pub mod running;
 
 pub use app::{PASSWORD, Reply, Stream, TestApp};
 pub use engine::{Engine, run};

@@ -1,0 +1,100 @@
+//! A disk of a test's own: an image in a file, shown as a loop device. Takes root; where that or a tool is missing, the reader is told
+//! and the test passes over. Whatever becomes of the test, the disk is unmounted and taken away.
+
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use super::facts::until;
+
+pub struct LoopDisk {
+    pub device: String,
+    /// Where its file system is mounted, or will be.
+    pub point: PathBuf,
+}
+
+/// Of the file systems that [`LoopDisk::ext4`] makes, in bytes.
+const BLOCK: u64 = 1024;
+
+impl LoopDisk {
+    /// Without a file system. The folder `point` is there, or is made.
+    pub fn new(image: &Path, point: &Path, megabytes: u64) -> Option<Self> {
+        std::fs::create_dir_all(point).unwrap();
+        std::fs::File::create(image).unwrap().set_len(megabytes << 20).unwrap();
+        let made = Command::new("losetup").args(["-f", "--show"]).arg(image).output();
+        let Some(made) = made.ok().filter(|made| made.status.success()) else {
+            eprintln!("skipped: a loop device cannot be set up here (it takes root)");
+            return None;
+        };
+        let device = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+        Some(Self { device, point: point.to_owned() })
+    }
+
+    /// With an ext4, mounted.
+    pub fn ext4(image: &Path, point: &Path, megabytes: u64, options: &str) -> Option<Self> {
+        let disk = Self::new(image, point, megabytes)?;
+        let block = BLOCK.to_string();
+        (disk.made("mkfs.ext4", &["-q", "-F", "-b", &block]) && disk.mount(options)).then_some(disk)
+    }
+
+    /// Runs a tool on the device.
+    pub fn made(&self, tool: &str, args: &[&str]) -> bool {
+        told(succeeds(Command::new(tool).args(args).arg(&self.device)), tool)
+    }
+
+    pub fn mount(&self, options: &str) -> bool {
+        let mut mount = Command::new("mount");
+        told(succeeds(mount.args(["-o", options, &self.device]).arg(&self.point)), "mount")
+    }
+
+    pub fn unmount(&self) {
+        until("nobody holds the file system any more", || {
+            let done = Command::new("umount").arg(&self.point).output().unwrap();
+            if done.status.success() {
+                Ok(())
+            } else {
+                Err(String::from_utf8_lossy(&done.stderr).into_owned())
+            }
+        });
+    }
+
+    /// From the folder at once, from whoever has a file open later.
+    pub fn detach(&self) -> bool {
+        succeeds(Command::new("umount").arg("-l").arg(&self.point))
+    }
+
+    pub fn overwrite(&self, offset: u64, bytes: usize) {
+        let device = std::fs::File::options().write(true).open(&self.device).unwrap();
+        device.write_all_at(&vec![0xAA; bytes], offset).unwrap();
+        device.sync_all().unwrap();
+    }
+
+    /// Overwrites the blocks of a folder of an ext4: the names in it are lost, and nothing else.
+    pub fn forget(&self, folder: &str) {
+        let asked = format!("blocks \"{folder}\"");
+        let told = Command::new("debugfs").args(["-R", &asked, &self.device]).output().unwrap();
+        let told = String::from_utf8_lossy(&told.stdout);
+        let blocks: Vec<u64> = told.split_whitespace().map(|block| block.parse().unwrap()).collect();
+        assert!(!blocks.is_empty(), "{folder} has no blocks");
+        blocks.into_iter().for_each(|block| self.overwrite(block * BLOCK, BLOCK as usize));
+    }
+}
+
+impl Drop for LoopDisk {
+    fn drop(&mut self) {
+        // A test that failed may still hold files open.
+        self.detach();
+        succeeds(Command::new("losetup").args(["-d", &self.device]));
+    }
+}
+
+fn told(is_done: bool, tool: &str) -> bool {
+    if !is_done {
+        eprintln!("skipped: {tool} is not there, or does not work here (it takes root)");
+    }
+    is_done
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    command.stdin(Stdio::null()).output().is_ok_and(|Output { status, .. }| status.success())
+}
