@@ -7,12 +7,14 @@ mod backlog;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::{StatusCode, Uri};
 use reqwest::{Client, header};
 use salvor_domain::health::Report;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -57,26 +59,39 @@ pub async fn run(config: Config, args: Args) -> Result<ExitCode, CliError> {
     }
     let stop = CancellationToken::new();
     let mut sampler = Sampler::start(&config, &stop);
-    let mut backlog = Backlog::default();
+    let (backlog, fresh) = (Mutex::new(Backlog::default()), Notify::new());
     let every = config.health.every.as_secs();
     eprintln!("salvor agent: {} reports to {} every {every} s", sampler.host(), server.url);
     let (mut term, mut int) = signals()?;
-    let work = async {
+    // Side by side: a server that hangs keeps nobody from looking.
+    let sample = async {
         loop {
-            backlog.push(sampler.next(|| clock.now()).await);
-            server.deliver(&mut backlog).await?;
-            if args.once && backlog.is_empty() {
+            let report = sampler.next(|| clock.now()).await;
+            held(&backlog).push(report);
+            fresh.notify_one();
+        }
+    };
+    let deliver = async {
+        loop {
+            fresh.notified().await;
+            server.deliver(&backlog).await?;
+            if args.once && held(&backlog).is_empty() {
                 return Ok(());
             }
         }
     };
     let ended = tokio::select! {
-        ended = work => ended,
+        ended = deliver => ended,
+        () = sample => Ok(()),
         _ = term.recv() => Ok(()),
         _ = int.recv() => Ok(()),
     };
     stop.cancel();
     ended.map(|()| ExitCode::SUCCESS)
+}
+
+fn held(backlog: &Mutex<Backlog>) -> MutexGuard<'_, Backlog> {
+    backlog.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn signals() -> Result<(tokio::signal::unix::Signal, tokio::signal::unix::Signal), CliError> {
@@ -120,22 +135,24 @@ impl Server {
     }
 
     /// Sends what waits, oldest first, unless it is too early for another try.
-    async fn deliver(&mut self, backlog: &mut Backlog) -> Result<(), CliError> {
+    async fn deliver(&mut self, backlog: &Mutex<Backlog>) -> Result<(), CliError> {
         if self.away.is_some_and(|away| Instant::now() < away.next_try) {
             return Ok(());
         }
         let mut delivered = 0;
-        while let Some(report) = backlog.oldest() {
-            match self.send(report).await {
+        loop {
+            // It stays in its place until the server has it.
+            let Some(report) = held(backlog).oldest().cloned() else { break };
+            match self.send(&report).await {
                 Sent::Taken => delivered += 1,
                 Sent::Useless(why) => eprintln!("salvor agent: the server does not take a report: {why}"),
                 Sent::NotNow(why) => {
-                    self.is_away(&why, backlog.len());
+                    self.is_away(&why, held(backlog).len());
                     return Ok(());
                 }
                 Sent::Refused(why) => return Err(CliError::Usage(why)),
             }
-            backlog.drop_oldest();
+            held(backlog).drop_oldest();
         }
         if self.away.take().is_some() {
             eprintln!("salvor agent: {} is back, and has the {delivered} reports that waited", self.url);

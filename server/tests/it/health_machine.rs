@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::support::disk::LoopDisk;
-use crate::support::facts::until;
+use crate::support::facts::{until, within};
 use crate::support::running::{Running, free_port};
 
 /// What is promised of a trip.
@@ -222,6 +222,27 @@ fn an_agent_keeps_its_reports_while_the_server_is_away() {
         |word: &str| said.find(|line| line.as_ref().is_ok_and(|line| line.contains(word))).unwrap().unwrap();
     assert!(line("is away").contains("503"));
     assert!(line("is back").contains("reports that waited"));
+}
+
+#[test]
+fn an_agent_looks_on_while_its_server_hangs() {
+    let house = House::new("");
+    std::fs::create_dir(house.at("files/uploads")).unwrap();
+    std::fs::write(
+        house.at("files/uploads/a.jpg"),
+        "what keeps the folder from being taken for an empty disk",
+    )
+    .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let _agent = Running(house.agent(&url, "the-token", &[]).spawn().unwrap());
+    // Taken, and never answered.
+    let (held, _) = listener.accept().unwrap();
+    assert!(request(&held).is_some());
+    let looked = || std::fs::metadata(house.at("files/uploads/.salvor")).unwrap().modified().unwrap();
+    let before = looked();
+    // Sooner than it gives its server up: each look has a canary.
+    within(PROMISED, || looked() > before).unwrap();
 }
 
 #[test]

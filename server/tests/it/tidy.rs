@@ -50,6 +50,10 @@ fn crates_depend_downwards_only() {
             &["tokio", "sqlx", "axum", "leptos", "salvor-app", "salvor-engine", "getrandom"][..],
         ),
         ("server/engine/Cargo.toml", &["tokio", "sqlx", "axum", "leptos", "salvor-app"]),
+        (
+            "server/probes/Cargo.toml",
+            &["tokio", "sqlx", "axum", "leptos", "salvor-app", "salvor-engine", "salvor"],
+        ),
         ("server/copies/Cargo.toml", &["sqlx", "axum", "leptos", "salvor-app", "salvor"]),
         ("app/Cargo.toml", &["tokio", "sqlx", "axum", "salvor-engine", "salvor"]),
         ("app/hydrate/Cargo.toml", &["tokio", "sqlx", "axum", "salvor-engine", "salvor"]),
