@@ -98,9 +98,10 @@ impl ModeState {
         points.extend(disk_check(facts.disk_check, *tripped_at));
         points.push(no_errors(&facts.troubles));
         points.push(full_check(facts.full_check_started_at, *tripped_at));
-        points.push(nothing(NothingMissing, "missing", facts.missing));
-        points.push(nothing(NothingCorrupt, "corrupt", facts.corrupt));
-        points.push(nothing(NothingUnreadable, "unreadable", facts.unreadable));
+        let checked = facts.full_check_started_at.is_some_and(|started| started >= *tripped_at);
+        points.push(nothing(NothingMissing, "missing", facts.missing, checked));
+        points.push(nothing(NothingCorrupt, "corrupt", facts.corrupt, checked));
+        points.push(nothing(NothingUnreadable, "unreadable", facts.unreadable, checked));
         points.extend(facts.copies.iter().map(|copy| verified(copy, facts)));
         points
     }
@@ -137,7 +138,7 @@ fn disk_check(newest: Option<DiskCheck>, tripped_at: DateTime<Utc>) -> Option<Ga
 
 fn no_errors(troubles: &[String]) -> GatePoint {
     let stands = match troubles {
-        [] => Ok("no errors are counted".to_owned()),
+        [] => Ok("as it was read last".to_owned()),
         troubles => Err(troubles.join("; ")),
     };
     point(GatePointKind::NoErrors, "Nothing that the volume lies on counts errors", stands)
@@ -152,9 +153,11 @@ fn full_check(started: Option<DateTime<Utc>>, tripped_at: DateTime<Utc>) -> Gate
     point(GatePointKind::FullCheck, format!("A full check that started after {trip} has finished"), stands)
 }
 
-fn nothing(kind: GatePointKind, word: &str, number: u64) -> GatePoint {
-    let stands = match number {
-        0 => Ok(format!("no file is {word}")),
+/// Before the full check none may be known to be, and that is all that can be said.
+fn nothing(kind: GatePointKind, word: &str, number: u64, checked: bool) -> GatePoint {
+    let stands = match (number, checked) {
+        (0, true) => Ok("the full check found none".to_owned()),
+        (0, false) => Ok("none is known; only the full check will tell".to_owned()),
         _ => Err(format!("{} {word}", counted(number, "file is", "files are"))),
     };
     point(kind, format!("No file is {word}"), stands)

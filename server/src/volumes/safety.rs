@@ -68,10 +68,13 @@ pub(super) async fn apply(
         let why = format!("the volume is {to}: {}", after.reason());
         crate::restore::service::pause_protect(tx, now, row.id, &why).await?;
     }
-    let note = with_evidence(summary, after.evidence());
     match from {
-        Mode::Normal => drafts::of_trip(core, tx, actor, name, draft(actor, now), &note, now).await?,
-        _ => drafts::note(tx, actor, name, &note, now).await?,
+        Mode::Normal => {
+            let note = with_evidence(summary, after.evidence());
+            drafts::of_trip(core, tx, actor, name, draft(actor, now), &note, now).await?;
+        }
+        // What was seen stands in the timeline since the trip.
+        _ => drafts::note(tx, actor, name, &summary, now).await?,
     }
     tell(core, tx, VolumeRow { mode: after.clone(), ..row }, now).await?;
     Ok(after)

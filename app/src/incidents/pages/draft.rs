@@ -18,7 +18,7 @@ pub fn forms(incident: &IncidentView, components: &[ComponentView], typed: Strin
     let body = if typed.is_empty() { written } else { typed };
     let components = fields::components(components);
     view! {
-        <section class="card" aria-labelledby="draft">
+        <section class="card stack" aria-labelledby="draft">
             <h2 id="draft">"Publish it"</h2>
             <p>"Salvor wrote this when the volume left normal. Customers see nothing of it until you publish it."</p>
             <PostForm action=PublishIncident::PATH class="stack form">

@@ -84,7 +84,7 @@ fn incident(all: Everything) -> impl IntoView {
                 {updates}
             </ol>
         </section>
-        <section aria-labelledby="timeline">
+        <section class="stack" aria-labelledby="timeline">
             <h2 id="timeline">"Timeline"</h2>
             <p class="muted">"For operators alone: what happened, newest first."</p>
             <ol class="updates" role="list">
