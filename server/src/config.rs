@@ -86,6 +86,8 @@ pub struct TicketsConfig {
 #[derive(Debug, Clone)]
 pub struct VolumeConfig {
     pub name: String,
+    /// Another machine, on which the volume lies: its agent does there what has to be done. None: it lies here.
+    pub host: Option<String>,
     pub path: PathBuf,
     pub url_patterns: Vec<UrlPattern>,
     /// In order of preference.
@@ -168,12 +170,14 @@ impl Config {
         }
         for volume in &self.volumes {
             let name = &volume.name;
-            if !volume.path.is_dir() {
+            if volume.host.is_none() && !volume.path.is_dir() {
                 warnings.push(format!("volume \"{name}\": path {} is not a folder", volume.path.display()));
             }
             for copy in &volume.copies {
                 let copy_name = format!("volume \"{name}\", copy \"{}\"", copy.name);
-                if let Some(folder) = copy.place.folder().filter(|folder| !folder.is_dir()) {
+                if volume.host.is_none()
+                    && let Some(folder) = copy.place.folder().filter(|folder| !folder.is_dir())
+                {
                     warnings.push(format!("{copy_name}: path {} is not a folder", folder.display()));
                 }
                 if let CopyPlace::Webdav(place) = &copy.place

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use salvor_domain::ids;
 use tokio::sync::Notify;
 
+use crate::agents::Agents;
 use crate::clock::{Clock, random};
 use crate::config::Config;
 use crate::copies::Copies;
@@ -20,6 +21,8 @@ pub struct Core {
     pub db: Db,
     pub clock: Clock,
     pub copies: Copies,
+    /// Those that are connected to this process.
+    pub agents: Agents,
     /// With folders and copies that may hang.
     pub patience: Patience,
     /// Wakes this process's workers at once when there is work; they also wake by a timer, for work of other processes.
@@ -68,8 +71,8 @@ impl Core {
     }
 
     fn with(config: Config, db: Db, clock: Clock) -> Self {
-        let (copies, nudge) = (Copies::default(), Arc::new(Notify::new()));
-        Self { config: Arc::new(config), db, clock, copies, patience: Patience::default(), nudge }
+        let (copies, agents, nudge) = (Copies::default(), Agents::default(), Arc::new(Notify::new()));
+        Self { config: Arc::new(config), db, clock, copies, agents, patience: Patience::default(), nudge }
     }
 
     /// Reaches the database and brings it up to date.

@@ -4,6 +4,7 @@
 //! `salvor_engine` for the bytes. Slices meet through ids and events, never through each other's tables.
 
 pub mod accounts;
+pub mod agents;
 pub mod assets;
 pub mod cli;
 pub mod clock;

@@ -17,7 +17,7 @@ use crate::http::client::TrustedProxies;
 use crate::http::{
     Answer, ApiProblem, AppState, access, console, feed, guard, idempotency, metrics, openapi, origin,
 };
-use crate::{accounts, assets, health, incidents, restore, tickets, volumes, webhooks};
+use crate::{accounts, agents, assets, health, incidents, restore, tickets, volumes, webhooks};
 
 pub fn router(state: AppState) -> Router {
     let core = state.core.clone();
@@ -36,6 +36,7 @@ pub fn router(state: AppState) -> Router {
         .merge(volumes::http::routes())
         .merge(restore::http::routes())
         .merge(health::http::routes())
+        .merge(agents::http::routes())
         .merge(webhooks::http::routes())
         .merge(incidents::http::public_routes(state.board.clone()))
         .merge(incidents::http::api_routes(state.incidents.clone()))

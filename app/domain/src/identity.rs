@@ -32,7 +32,7 @@ pub struct Identity {
 }
 
 /// What a look at the folder shows.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Sight {
     pub mark: Option<String>,
     pub file_system: FileSystem,

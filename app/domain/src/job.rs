@@ -72,7 +72,7 @@ pub enum JobRequest {
         #[serde(default)]
         paths: Vec<Glob>,
         /// Only these very files (with `paths`: those too); in JSON their bytes in hexadecimal.
-        #[serde(default, skip_serializing_if = "Vec::is_empty", with = "crate::path::hex_list")]
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         files: Vec<FilePath>,
         /// A folder outside the volume to restore into; absent means the volume itself.
         #[serde(default, skip_serializing_if = "Option::is_none")]

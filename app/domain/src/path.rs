@@ -95,14 +95,31 @@ impl FilePath {
     }
 
     pub fn from_hex(hex: &str) -> Result<Self, InvalidPath> {
-        let pairs = hex.as_bytes().chunks(2).map(|pair| {
-            std::str::from_utf8(pair)
-                .ok()
-                .filter(|p| p.len() == 2)
-                .and_then(|p| u8::from_str_radix(p, 16).ok())
-        });
-        Self::new(pairs.collect::<Option<Vec<u8>>>().ok_or(InvalidPath::NotHex)?)
+        Self::new(from_hex(hex).ok_or(InvalidPath::NotHex)?)
     }
+}
+
+impl serde::Serialize for FilePath {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_hex())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for FilePath {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::from_hex(&<String as serde::Deserialize>::deserialize(deserializer)?)
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+/// The bytes that [`hex`] wrote.
+pub fn from_hex(hex: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|four| u8::try_from(four).ok());
+    let pairs = hex.as_bytes().chunks(2).map(|pair| match pair {
+        [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
+        _ => None,
+    });
+    pairs.collect()
 }
 
 /// Bytes in lower-case hexadecimal.
@@ -111,19 +128,16 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-/// Serialises a list of paths as hexadecimal strings, for `#[serde(with = …)]`.
-pub mod hex_list {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+/// Any bytes in hexadecimal, for `#[serde(with = …)]`.
+pub mod hex_bytes {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    use super::FilePath;
-
-    pub fn serialize<S: Serializer>(paths: &[FilePath], serializer: S) -> Result<S::Ok, S::Error> {
-        paths.iter().map(FilePath::to_hex).collect::<Vec<_>>().serialize(serializer)
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::hex(bytes))
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<FilePath>, D::Error> {
-        let texts = Vec::<String>::deserialize(deserializer)?;
-        texts.iter().map(|text| FilePath::from_hex(text).map_err(serde::de::Error::custom)).collect()
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        super::from_hex(&String::deserialize(deserializer)?).ok_or_else(|| D::Error::custom("no hexadecimal"))
     }
 }
 

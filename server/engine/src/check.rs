@@ -17,7 +17,7 @@ use crate::limit::RateLimit;
 use crate::root::{Kind, Root};
 
 /// One file as the catalogue knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Expected {
     pub path: FilePath,
     pub size: u64,
@@ -31,7 +31,7 @@ pub struct CheckOptions {
     pub limit: RateLimit,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum CheckOutcome {
     /// Every byte is right. The mtime is the one found: it may differ from the catalogue's.
     Good {

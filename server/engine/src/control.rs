@@ -14,7 +14,7 @@ const LOOK: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, Default)]
 pub struct Control(Arc<AtomicU8>);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Stop {
     Pause,
     Cancel,
@@ -94,7 +94,11 @@ impl Progress {
     }
 
     pub fn add_file(&self) {
-        self.0.files.fetch_add(1, Ordering::Relaxed);
+        self.add_files(1);
+    }
+
+    pub fn add_files(&self, files: u64) {
+        self.0.files.fetch_add(files, Ordering::Relaxed);
     }
 
     pub fn add_bytes(&self, bytes: u64) {
@@ -111,7 +115,8 @@ impl Progress {
         self.bytes().saturating_sub(self.0.settled.load(Ordering::Relaxed))
     }
 
-    fn take_back(&self, bytes: u64) {
+    /// Of an attempt that comes to nothing.
+    pub fn take_back(&self, bytes: u64) {
         self.0.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }

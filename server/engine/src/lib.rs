@@ -38,7 +38,7 @@ pub use check::{CheckOptions, CheckOutcome, Expected, check_batch, check_file};
 pub use control::{Control, Progress, Stop, Stopped};
 pub use fault::{EngineError, ReadFault, SourceFault, WriteFault, WriteFaultKind, bytes_for_people};
 pub use hash::{Buffer, Hashed, hash_file};
-pub use limit::RateLimit;
+pub use limit::{RateLimit, Rates};
 pub use mark::MarkKind;
 pub use probe::LatencyProbe;
 pub use protect::{
@@ -53,7 +53,7 @@ pub use reunite::{
     LostFolder, MOST_FOLDERS, Orphan, Orphans, ReuniteItem, ReuniteOptions, ReuniteReport, ReuniteResult,
     Spare, Stamp, Standing, Taken, reunite_batch, sniff, sniff_file,
 };
-pub use root::{Kind, Listed, Root, Space, Stat};
+pub use root::{FolderId, Kind, Listed, Root, Space, Stat};
 pub use sink::{Attrs, Draft, Label, Quarantined, Sealed, Sink};
 pub use source::{FsSource, Holding, Opened, Source, SourceStat};
 pub use store::{Confirmed, Object, Store, Stored, Upload};

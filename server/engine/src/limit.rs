@@ -32,6 +32,14 @@ thread_local! {
     static WENT_ON: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
+/// What a limit lets through a second, and the share of its time that a thread may work.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Rates {
+    pub bytes: Option<u64>,
+    pub files: Option<u64>,
+    pub share: f64,
+}
+
 /// A shared handle: clones draw on the same buckets.
 #[derive(Debug, Clone, Default)]
 pub struct RateLimit {
@@ -86,6 +94,19 @@ impl RateLimit {
     pub fn set_share(&self, share: f64) {
         let thousandths = (share.clamp(0.001, 1.0) * f64::from(WHOLE)) as u32;
         self.buckets.share.store(thousandths, Ordering::Relaxed);
+    }
+
+    /// What is in force just now, to be kept within elsewhere.
+    pub fn rates(&self) -> Rates {
+        let Buckets { bytes, files, share, .. } = &*self.buckets;
+        let share = f64::from(share.load(Ordering::Relaxed)) / f64::from(WHOLE);
+        Rates { bytes: bytes.rate(), files: files.rate(), share }
+    }
+
+    pub fn set(&self, rates: Rates) {
+        self.set_bytes(rates.bytes);
+        self.set_files(rates.files);
+        self.set_share(rates.share);
     }
 
     /// Whether bytes may have to wait.
@@ -180,6 +201,10 @@ impl State {
 }
 
 impl Bucket {
+    fn rate(&self) -> Option<u64> {
+        self.lock().as_ref().map(|state| state.rate as u64)
+    }
+
     fn set(&self, rate: Option<u64>) {
         let mut state = self.lock();
         match (rate, state.as_mut()) {

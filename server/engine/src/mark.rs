@@ -12,7 +12,7 @@ use crate::fault::{ReadFault, WriteFault};
 use crate::root::{Root, is_own};
 
 /// Which mark: a tree that was copied from a volume to a copy, or back, brings the other's along.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum MarkKind {
     Volume,
     Copy,

@@ -38,7 +38,7 @@ pub struct Root {
 }
 
 /// What a name stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Kind {
     File,
     Folder,
@@ -61,6 +61,13 @@ pub struct Stat {
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
+}
+
+/// Which very folder was opened: another one may stand under its path later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct FolderId {
+    dev: u64,
+    ino: u64,
 }
 
 /// One name in a folder.
@@ -104,6 +111,10 @@ impl Root {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub fn id(&self) -> FolderId {
+        FolderId { dev: self.dev, ino: self.ino }
     }
 
     /// Whether the folder that was opened is still what its path leads to: not removed, replaced or unmounted.

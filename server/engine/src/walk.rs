@@ -14,29 +14,31 @@ use std::sync::Arc;
 
 use rustix::fs::{self, Mode, OFlags, RawDir};
 use rustix::io::Errno;
-use salvor_domain::path::{FilePath, PATH_MAX};
+use salvor_domain::path::{FilePath, PATH_MAX, hex_bytes};
 
 use crate::fault::read_words;
 use crate::root::{Kind, Root, is_own, stat_at};
 use crate::sink::is_litter;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum WalkEvent {
     File(Entry),
     /// A symbolic link or a special file.
     Other {
+        #[serde(with = "hex_bytes")]
         path: Vec<u8>,
         kind: Kind,
     },
     /// A file whose facts, or a folder (`folder`) whose names, could not be read, or not all. Empty path: the root.
     Unreadable {
+        #[serde(with = "hex_bytes")]
         path: Vec<u8>,
         folder: bool,
         reason: String,
     },
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Entry {
     pub path: FilePath,
     pub size: u64,

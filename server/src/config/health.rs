@@ -35,6 +35,14 @@ pub struct HealthConfig {
     pub thresholds: Thresholds,
 }
 
+impl HealthConfig {
+    /// The name that this machine reports under.
+    pub fn host(&self) -> String {
+        let kernels = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+        self.host.clone().unwrap_or_else(kernels)
+    }
+}
+
 /// As it is written.
 #[derive(Debug, Deserialize, Default)]
 #[serde(deny_unknown_fields)]

@@ -63,6 +63,7 @@ struct Tickets {
 #[serde(deny_unknown_fields)]
 struct Volume {
     name: String,
+    host: Option<String>,
     path: PathBuf,
     #[serde(default)]
     url_patterns: Vec<String>,
@@ -141,9 +142,10 @@ impl Config {
         let tickets = TicketsConfig { restore: self.tickets.restore.unwrap_or(TicketRestore::Auto) };
         let mail = self.mail.map(|mail| MailConfig { url: mail.url, from: mail.from });
         let health = self.health.parse()?;
+        let this_host = health.host();
         let mut volumes: Vec<VolumeConfig> = Vec::new();
         for volume in self.volumes {
-            let volume = volume.parse(base, variables)?;
+            let volume = volume.parse(base, variables, &this_host)?;
             if volumes.iter().any(|other| other.name == volume.name) {
                 return Err(wrong("volume.name", format!("\"{}\" is there twice", volume.name)));
             }
@@ -162,7 +164,7 @@ impl Config {
 }
 
 impl Volume {
-    fn parse(self, base: &Path, variables: &Variables) -> Result<VolumeConfig, ConfigError> {
+    fn parse(self, base: &Path, variables: &Variables, this_host: &str) -> Result<VolumeConfig, ConfigError> {
         checked_name("volume.name", &self.name)?;
         let key = |rest: &str| format!("volume \"{}\", {rest}", self.name);
         let url_patterns = self
@@ -196,6 +198,13 @@ impl Volume {
         let readiness = self.readiness.parse(&self.name)?;
         let disk_check = self.disk_check.map(|raw| raw.parse(&self.name)).transpose()?;
         let gate = self.gate.parse(&self.name)?;
-        Ok(VolumeConfig { name: self.name, path, url_patterns, copies, readiness, disk_check, gate })
+        if self.host.as_deref().is_some_and(|host| host.trim().is_empty()) {
+            return Err(wrong(
+                key("host"),
+                "it is empty; name the host as its agent reports itself, or leave it out",
+            ));
+        }
+        let host = self.host.filter(|host| host != this_host);
+        Ok(VolumeConfig { name: self.name, host, path, url_patterns, copies, readiness, disk_check, gate })
     }
 }

@@ -58,7 +58,7 @@ impl Sampler {
     pub fn start(config: &Config, stop: &CancellationToken) -> Self {
         let (wake, points) = (Arc::new(Notify::new()), Arc::new(Mutex::new(Vec::new())));
         watch(points.clone(), wake.clone(), stop.clone());
-        Self { config: config.clone(), host: host(config), prober: None, last: None, wake, points }
+        Self { config: config.clone(), host: config.health.host(), prober: None, last: None, wake, points }
     }
 
     pub fn host(&self) -> &str {
@@ -98,12 +98,6 @@ async fn due(last: Instant, every: Duration, wake: &Notify) {
     }
 }
 
-/// The name that this machine reports under.
-pub fn host(config: &Config) -> String {
-    let kernels = || rustix::system::uname().nodename().to_string_lossy().into_owned();
-    config.health.host.clone().unwrap_or_else(kernels)
-}
-
 fn prober(config: &Config) -> Prober {
     let prober = Prober::new(places(config), config.health.thresholds.clone(), Roots::default());
     let prober = prober.with_patience(config.health.patience);
@@ -113,7 +107,8 @@ fn prober(config: &Config) -> Prober {
 /// Every volume, and every copy that is a folder.
 fn places(config: &Config) -> Vec<Place> {
     let mut places = Vec::new();
-    for volume in &config.volumes {
+    // What lies elsewhere is read by the agent there.
+    for volume in config.volumes.iter().filter(|volume| volume.host.is_none()) {
         let (name, path) = (&volume.name, volume.path.clone());
         places.push(Place {
             id: format!("volume:{name}"),

@@ -42,7 +42,9 @@ impl Sentinel {
 
     /// Samples all volumes, until it is told to stop.
     pub async fn run(self, core: Core, stop: CancellationToken) {
-        let mut all: Vec<Post> = core.config.volumes.iter().map(|volume| Post::new(&volume.name)).collect();
+        // What lies on another host is not within its reach.
+        let here = core.config.volumes.iter().filter(|volume| volume.host.is_none());
+        let mut all: Vec<Post> = here.map(|volume| Post::new(&volume.name)).collect();
         while stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
             // Side by side: a folder that hangs holds up no other volume.
             let looks = all.iter_mut().map(|post| post.look(&core));

@@ -25,6 +25,12 @@ pub use super::silence::{record as record_silence, watch};
 /// Whoever needs longer mends it, or takes the thing out.
 const LONGEST_MUTE: TimeDelta = TimeDelta::days(90);
 
+/// The token that a host is reported with, if it is known; none inside where a server reads its own host.
+pub async fn reported_by(core: &Core, host: &str) -> Result<Option<Option<String>>> {
+    let mut tx = core.db.read().await?;
+    Ok(store::hosts(&mut tx).await?.into_iter().find(|known| known.name == host).map(|known| known.token))
+}
+
 /// Worst first.
 pub async fn signals(core: &Core, filter: &SignalsFilter) -> Result<Vec<SignalView>> {
     let look = Look::at(core, &mut core.db.read().await?).await?;

@@ -129,6 +129,8 @@ pub const TABLE: &[Row] = &[
     (Method::POST, "/api/v1/signals/unmute", MUTE),
     (Method::GET, "/api/v1/hosts", VIEW),
     (Method::POST, "/api/v1/agent/report", REPORT),
+    (Method::POST, "/api/v1/agent/work", REPORT),
+    (Method::POST, "/api/v1/agent/told", REPORT),
     (Method::POST, "/api/v1/hooks/alertmanager", REPORT),
     (Method::GET, "/api/v1/readiness", VIEW),
     (Method::GET, "/api/v1/volumes/{name}/readiness", VIEW),
@@ -153,8 +155,14 @@ pub const TABLE: &[Row] = &[
     (Method::POST, "/api/v1/components", INCIDENTS),
 ];
 
-/// Routes that are asked before each upload, also while the database is away: who holds a token is remembered for them.
-pub const ASKED_OFTEN: &[&str] = &["/api/v1/volumes/{name}/writable", "/api/v1/volumes/{name}/mode/events"];
+/// Routes that are asked before each upload, or all the time by agents, also while the database is away: who holds a token is
+/// remembered for them.
+pub const ASKED_OFTEN: &[&str] = &[
+    "/api/v1/volumes/{name}/writable",
+    "/api/v1/volumes/{name}/mode/events",
+    "/api/v1/agent/work",
+    "/api/v1/agent/told",
+];
 
 /// The row for a request, by the pattern that it matched.
 pub fn access(method: &Method, pattern: &str) -> Option<Access> {

@@ -13,7 +13,6 @@ use salvor_domain::job::{JobKind, JobRequest};
 use salvor_domain::path::Glob;
 use salvor_domain::sample::MOST_FILES;
 use salvor_domain::volume::{Mode, ModeState};
-use salvor_engine::MarkKind;
 
 use crate::config::{CopyConfig, VolumeConfig};
 use crate::core::Core;
@@ -33,9 +32,28 @@ const MOST_FOLDERS: usize = 50;
 
 /// Whether this can be asked for now: the request itself, what is said of disks, then the places that it needs.
 pub(super) async fn check(core: &Core, config: &VolumeConfig, new: &NewJob) -> Result<()> {
+    if config.host.is_some() && !is_done_there(&new.request) {
+        return Err(Error::invalid(not_there(config, new.request.kind())));
+    }
     check_request(config, &new.request, core.patience.page).await?;
     check_replaced(config, new)?;
     check_places(core, config, &new.request).await
+}
+
+/// What an agent can be asked for.
+fn is_done_there(request: &JobRequest) -> bool {
+    matches!(request, JobRequest::Check { .. })
+}
+
+/// Why a job is not done on a volume of another host, and what is possible.
+pub fn not_there(config: &VolumeConfig, kind: JobKind) -> String {
+    let host = config.host.as_deref().unwrap_or_default();
+    format!(
+        "The volume \"{}\" lies on {host}, whose agent does checks only: for a {} run Salvor's commands on {host} itself, with this \
+         server's database.",
+        config.name,
+        kind.in_words()
+    )
 }
 
 /// What is wrong with a request whatever the state of the volume.
@@ -185,8 +203,10 @@ async fn check_places(core: &Core, config: &VolumeConfig, request: &JobRequest) 
         request,
         JobRequest::Restore { to_folder: Some(_), .. } | JobRequest::Drill { .. } | JobRequest::DiskCheck {}
     );
-    if !elsewhere {
-        reach::sight(&config.path, MarkKind::Volume, core.patience.page).await.map_err(|away| {
+    // A job waits for an agent that is away.
+    let waits = config.host.as_ref().is_some_and(|host| !core.agents.is_connected(host));
+    if !elsewhere && !waits {
+        reach::volume(core, config, core.patience.page).await.map_err(|away| {
             Error::conflict(format!("The volume \"{}\" is out of reach: {away}.", config.name))
         })?;
     }

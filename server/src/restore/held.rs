@@ -5,10 +5,25 @@ use salvor_domain::progress::SILENCE;
 use salvor_domain::timetable::InForce;
 use salvor_domain::units;
 
+use crate::agents::store as agents;
 use crate::core::Core;
 use crate::database::Tx;
 use crate::restore::store::{Job, segments};
 use crate::volumes::store::{self as volumes, CopyRow};
+
+/// The agent that it waits for: `waits for the agent of storage-1`.
+pub async fn by_agent(core: &Core, tx: &mut Tx, job: &Job) -> sqlx::Result<Option<String>> {
+    if !job.state.is_active() {
+        return Ok(None);
+    }
+    let Some(volume) = volumes::volume_by_id(tx, job.volume_id).await? else { return Ok(None) };
+    let Some(host) = core.config.volume(&volume.name).and_then(|config| config.host.as_ref()) else {
+        return Ok(None);
+    };
+    let is_there =
+        core.agents.is_connected(host) || agents::connected(tx, core.clock.now()).await?.contains(host);
+    Ok((!is_there).then(|| format!("waits for the agent of {host}")))
+}
 
 /// The limits that hold it up: `offsite is paused by its limit`.
 pub async fn by_limits(core: &Core, tx: &mut Tx, job: &Job) -> sqlx::Result<Option<String>> {

@@ -8,6 +8,7 @@ mod admission;
 pub mod drivers;
 pub mod estimate;
 pub mod forget;
+pub mod hands;
 mod held;
 mod help;
 pub mod http;

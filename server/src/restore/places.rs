@@ -6,29 +6,29 @@
 //! `normal`.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use futures_util::future::join_all;
 use salvor_domain::identity::{Doubt, Identity, Sight, judge};
 use salvor_domain::job::{JobKind, JobRequest};
 use salvor_domain::volume::Mode;
-use salvor_engine::{MarkKind, Root};
+use salvor_engine::MarkKind;
 
 use crate::clock::random;
+use crate::restore::hands::{self, Hands};
 use crate::restore::work::{Copy, Work};
 use crate::volumes::reach::{self, Away};
 use crate::volumes::{catalogue, store as volumes};
 
 /// The volume's folder.
-pub async fn confirm_volume(work: &Work, root: &Arc<Root>) -> Result<(), String> {
+pub async fn confirm_volume(work: &Work, hands: &Hands) -> Result<(), String> {
     let may_mark = work.place.volume.mode.mode() == Mode::Normal || work.job.kind() == JobKind::Restore;
     let may_mark = may_mark && !work.job.request.adopts();
-    confirm(work, root, None, may_mark && !work.job.dry_run).await
+    confirm(work, hands, None, may_mark && !work.job.dry_run).await
 }
 
 /// The folder of a copy; `to_write` when the job writes to it.
-pub async fn confirm_copy(work: &Work, root: &Arc<Root>, copy: &Copy, to_write: bool) -> Result<(), String> {
-    confirm(work, root, Some(copy), to_write && !work.job.dry_run).await
+pub async fn confirm_copy(work: &Work, hands: &Hands, copy: &Copy, to_write: bool) -> Result<(), String> {
+    confirm(work, hands, Some(copy), to_write && !work.job.dry_run).await
 }
 
 /// Comes back, with the reason, when a folder that the segment works in has fallen silent: whoever waits for a file in it would
@@ -37,6 +37,12 @@ pub async fn silence(work: &Work) -> String {
     let (folders, patience) = (worked_in(work), work.core.patience.job);
     loop {
         tokio::time::sleep(patience / 2).await;
+        if let Some(host) = &work.place.config.host {
+            match hands::see(&work.core.agents, host, &work.place.volume.name, patience).await {
+                Err(Away::Silent(why)) => return why,
+                Ok(_) | Err(Away::Gone(_)) => continue,
+            }
+        }
         let looks = folders.iter().map(|folder| reach::sight(folder, MarkKind::Volume, patience));
         let silent = |look| match look {
             Err(Away::Silent(why)) => Some(why),
@@ -68,26 +74,25 @@ fn worked_in(work: &Work) -> Vec<&Path> {
     }
 }
 
-async fn confirm(work: &Work, root: &Arc<Root>, copy: Option<&Copy>, may_mark: bool) -> Result<(), String> {
+async fn confirm(work: &Work, hands: &Hands, copy: Option<&Copy>, may_mark: bool) -> Result<(), String> {
     let kind = if copy.is_some() { MarkKind::Copy } else { MarkKind::Volume };
-    let shown = root.path().display();
-    let sight = work.ask_folder(root, move |root| reach::look_at(root, kind)).await?;
+    let (shown, patience) = (hands.shown(), work.core.patience.job);
+    let sight = hands.sight(kind, patience).await?;
     let asked = ask(work, copy, &sight).await.map_err(|error| format!("the database: {error}"))?;
     let (known, doubt) = asked;
     if let Some(doubt) = doubt {
-        return Err(format!("{}; {}", doubt.words(&shown.to_string()), advice(work, copy)));
+        return Err(format!("{}; {}", doubt.words(&shown), advice(work, copy)));
     }
     if is_settled(&known, &sight, may_mark) {
         return Ok(());
     }
     let mark =
         record(work, copy, &sight, may_mark).await.map_err(|error| format!("the database: {error}"))?;
-    if let Some(mark) = mark.filter(|_| may_mark && sight.mark.is_none()) {
-        let set = move |root: &Root| root.set_mark(kind, &mark).map_err(|fault| fault.to_string());
-        if let Err(fault) = work.ask_folder(root, set).await {
-            // The job says soon enough what is wrong with the disk; the place is known by its file system meanwhile.
-            tracing::debug!(%fault, %shown, "a place could not be marked");
-        }
+    if let Some(mark) = mark.filter(|_| may_mark && sight.mark.is_none())
+        && let Err(fault) = hands.set_mark(kind, &mark, patience).await
+    {
+        // The job says soon enough what is wrong with the disk; the place is known by its file system meanwhile.
+        tracing::debug!(%fault, %shown, "a place could not be marked");
     }
     Ok(())
 }

@@ -14,15 +14,15 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::core::Core;
+use crate::restore::hands::{Hands, Walked};
 use crate::restore::work::Halt;
 use crate::volumes::catalogue::{self, Outline, Outlines};
-use crate::volumes::reach;
 
 /// Why something that was asked for by name fails.
 const NOT_IN_CATALOGUE: &str = "the catalogue has no such file";
 
 /// Which files a job is about.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub struct Scope {
     globs: Vec<Glob>,
     /// In path order.
@@ -90,7 +90,7 @@ pub enum Pair {
 }
 
 pub struct Merge {
-    root: Arc<Root>,
+    hands: Hands,
     catalogue: Pages,
     found: Found,
     ready: VecDeque<Pair>,
@@ -99,29 +99,29 @@ pub struct Merge {
 }
 
 impl Merge {
-    /// Of the volume's catalogue with the tree under `root`.
+    /// Of the volume's catalogue with the tree that `hands` reach.
     pub async fn begin(
         core: &Core,
         volume_id: i64,
-        root: Arc<Root>,
+        hands: Hands,
         scope: &Scope,
         control: &Control,
     ) -> Result<Self, Halt> {
         if let Some(files) = scope.only_files() {
-            let (ready, unmet) = listed(core, volume_id, &root, files).await?;
+            let (ready, unmet) = listed(core, volume_id, &hands, files).await?;
             let (catalogue, found) = (Pages::none(core, volume_id, unmet), Found::none());
-            return Ok(Self { root, catalogue, found, ready, unreadable: Vec::new() });
+            return Ok(Self { hands, catalogue, found, ready, unreadable: Vec::new() });
         }
         let folder = scope.folder();
-        let found = Found::walk(root.clone(), folder.clone(), scope.clone(), control.clone());
+        let walk = hands.walk(folder.clone(), scope, control)?;
+        let found = Found { walk: Some(walk), events: VecDeque::new(), control: control.clone() };
         let catalogue = Pages::new(core, volume_id, folder, scope.clone());
-        Ok(Self { root, catalogue, found, ready: VecDeque::new(), unreadable: Vec::new() })
+        Ok(Self { hands, catalogue, found, ready: VecDeque::new(), unreadable: Vec::new() })
     }
 
     /// Whether the folder is still the one that was opened.
     pub async fn still_there(&self) -> Result<(), Halt> {
-        let looked = reach::still_there(&self.root, self.catalogue.core.patience.job).await;
-        looked.map_err(|away| Halt::Stuck(away.to_string()))
+        self.hands.still_there(self.catalogue.core.patience.job).await.map_err(Halt::Stuck)
     }
 
     /// At the end: what was asked for by name or pattern and fits nothing in the catalogue, as failures of the job.
@@ -199,7 +199,7 @@ fn event_path(event: &WalkEvent) -> &[u8] {
 async fn listed(
     core: &Core,
     volume_id: i64,
-    root: &Arc<Root>,
+    hands: &Hands,
     files: &[FilePath],
 ) -> Result<(VecDeque<Pair>, Scope), Halt> {
     let mut tx = core.db.read().await?;
@@ -208,33 +208,45 @@ async fn listed(
     let rows: Vec<Outline> = rows.into_iter().map(Outline::from).collect();
     let mut unmet = Scope::new(&[], files);
     unmet.files.retain(|file| rows.binary_search_by(|row| row.path.cmp(file)).is_err());
-    let (root, files) = (root.clone(), files.to_vec());
-    let pairs = tokio::task::spawn_blocking(move || {
-        let row_of = |path: &FilePath| {
-            rows.binary_search_by(|row| row.path.cmp(path)).ok().and_then(|at| rows.get(at)).cloned()
-        };
-        files.iter().filter_map(|path| looked_at(&root, path, row_of(path))).collect()
-    });
-    Ok((pairs.await.map_err(Halt::panicked)?, unmet))
+    let row_of = |path: &FilePath| {
+        rows.binary_search_by(|row| row.path.cmp(path)).ok().and_then(|at| rows.get(at)).cloned()
+    };
+    let seen = hands.look(files.to_vec()).await?;
+    Ok((files.iter().zip(seen).filter_map(|(path, seen)| paired(seen, row_of(path))).collect(), unmet))
 }
 
-fn looked_at(root: &Root, path: &FilePath, row: Option<Outline>) -> Option<Pair> {
-    Some(match (root.stat(path), row) {
-        (Ok(Some(stat)), row) if stat.kind == Kind::File => {
-            let entry = Entry {
+/// What is at a path.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Seen {
+    File(Entry),
+    /// No file.
+    Absent,
+    /// It cannot be said, for this reason.
+    Unknown(String),
+}
+
+impl Seen {
+    pub fn at(root: &Root, path: &FilePath) -> Self {
+        match root.stat(path) {
+            Ok(Some(stat)) if stat.kind == Kind::File => Self::File(Entry {
                 path: path.clone(),
                 size: stat.size,
                 mtime_ns: stat.mtime_ns,
                 ino: stat.ino,
                 mode: stat.mode,
-            };
-            match row {
-                Some(row) => Pair::Both(row, entry),
-                None => Pair::Uncatalogued(entry),
-            }
+            }),
+            Ok(_) | Err(ReadFault::NotFound | ReadFault::InTheWay(..)) => Self::Absent,
+            Err(fault) => Self::Unknown(fault.to_string()),
         }
-        (Ok(_) | Err(ReadFault::NotFound | ReadFault::InTheWay(..)), Some(row)) => Pair::Absent(row, None),
-        (Err(fault), Some(row)) => Pair::Absent(row, Some(fault.to_string())),
+    }
+}
+
+fn paired(seen: Seen, row: Option<Outline>) -> Option<Pair> {
+    Some(match (seen, row) {
+        (Seen::File(entry), Some(row)) => Pair::Both(row, entry),
+        (Seen::File(entry), None) => Pair::Uncatalogued(entry),
+        (Seen::Absent, Some(row)) => Pair::Absent(row, None),
+        (Seen::Unknown(reason), Some(row)) => Pair::Absent(row, Some(reason)),
         (_, None) => return None,
     })
 }
@@ -331,24 +343,20 @@ const MOST_THREADS: usize = 4;
 
 /// The walk as a stream.
 struct Found {
-    walk: Option<Walking>,
+    walk: Option<Walked>,
     events: VecDeque<WalkEvent>,
     control: Control,
 }
 
-struct Walking {
+/// A walk on threads of its own, batch by batch.
+pub struct Walking {
     batches: mpsc::Receiver<Vec<WalkEvent>>,
     thread: JoinHandle<()>,
 }
 
-impl Found {
-    fn none() -> Self {
-        Self { walk: None, events: VecDeque::new(), control: Control::new() }
-    }
-
-    fn walk(root: Arc<Root>, folder: Option<FilePath>, scope: Scope, control: Control) -> Self {
+impl Walking {
+    pub fn begin(root: Arc<Root>, folder: Option<FilePath>, scope: Scope, control: Control) -> Self {
         let (sender, batches) = mpsc::channel(WAITING);
-        let stop = control.clone();
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
         // Ends by itself when the receiver is dropped or the job is stopped.
         let thread = tokio::task::spawn_blocking(move || {
@@ -364,26 +372,37 @@ impl Found {
                             || scope.contains(event_path(event))
                     });
                 }
-                match stop.stop().is_some() || sender.blocking_send(batch).is_err() {
+                match control.stop().is_some() || sender.blocking_send(batch).is_err() {
                     true => ControlFlow::Break(()),
                     false => ControlFlow::Continue(()),
                 }
             });
         });
-        Self { walk: Some(Walking { batches, thread }), events: VecDeque::new(), control }
+        Self { batches, thread }
+    }
+
+    /// None at the end.
+    pub async fn next(&mut self) -> Result<Option<Vec<WalkEvent>>, Halt> {
+        match self.batches.recv().await {
+            Some(batch) => Ok(Some(batch)),
+            // A walk that broke down ends early too, and what it did not reach is not missing.
+            None => (&mut self.thread).await.map(|()| None).map_err(Halt::panicked),
+        }
+    }
+}
+
+impl Found {
+    fn none() -> Self {
+        Self { walk: None, events: VecDeque::new(), control: Control::new() }
     }
 
     async fn peek(&mut self) -> Result<Option<&WalkEvent>, Halt> {
         while self.events.is_empty()
             && let Some(walk) = &mut self.walk
         {
-            match walk.batches.recv().await {
+            match walk.next().await? {
                 Some(batch) => self.events = batch.into(),
-                None => {
-                    // A walk that broke down ends early too, and what it did not reach is not missing.
-                    (&mut walk.thread).await.map_err(Halt::panicked)?;
-                    self.walk = None;
-                }
+                None => self.walk = None,
             }
             // Nor is what a walk did not reach that was stopped.
             if self.control.stop().is_some() {

@@ -23,7 +23,10 @@ const WINDOW_SECONDS: f64 = 30.0;
 
 /// How a job is just now.
 pub async fn report(core: &Core, tx: &mut Tx, job: Job, now: DateTime<Utc>) -> sqlx::Result<JobReport> {
-    let held = held::by_limits(core, tx, &job).await?;
+    let held = match held::by_agent(core, tx, &job).await? {
+        Some(waits) => Some(waits),
+        None => held::by_limits(core, tx, &job).await?,
+    };
     reported(tx, job, held, now).await
 }
 

@@ -22,15 +22,17 @@ use salvor_engine::{
     TargetPlace,
 };
 
+use crate::agents::Duty;
 use crate::config::{CopyConfig, VolumeConfig};
 use crate::core::Core;
 use crate::database::Tx;
 use crate::events;
+use crate::restore::hands::{Hands, There};
 use crate::restore::lanes::Lane;
 use crate::restore::need::Rank;
 use crate::restore::pace::Paces;
 use crate::restore::store::{self, Job, figures, moving, resting, segments};
-use crate::restore::{places, revival};
+use crate::restore::{admission, places, revival};
 use crate::volumes::reach;
 use crate::volumes::store::{self as volumes, CopyRow, VolumeRow};
 
@@ -312,10 +314,31 @@ impl Work {
         events::record(tx, now, &Actor::salvor(), EventKind::JobNote, self.job.id, &note).await
     }
 
+    /// The volume's folder, wherever it lies.
+    pub async fn volume(&self) -> Result<Hands, String> {
+        let config = &self.place.config;
+        let hands = match &config.host {
+            None => Hands::Here(self.open_folder(&config.path).await?),
+            Some(host) => {
+                let patience = self.core.patience.job;
+                Hands::There(There::open(&self.core.agents, host, &config.name, patience).await?)
+            }
+        };
+        places::confirm_volume(self, &hands).await?;
+        Ok(hands)
+    }
+
+    /// The volume's folder, for jobs that are done only where it can be opened.
     pub async fn volume_root(&self) -> Result<Arc<Root>, String> {
-        let root = self.open_folder(&self.place.config.path).await?;
-        places::confirm_volume(self, &root).await?;
-        Ok(root)
+        match self.volume().await? {
+            Hands::Here(root) => Ok(root),
+            Hands::There(_) => Err(admission::not_there(&self.place.config, self.job.kind())),
+        }
+    }
+
+    /// What an agent shares with whoever waits here.
+    pub fn duty(&self) -> Duty {
+        Duty { control: self.control.clone(), progress: self.progress.clone(), limit: self.job_limit() }
     }
 
     /// The copies that can be read now, with their place in [`Place::copies`]; and those that cannot.
@@ -362,7 +385,7 @@ impl Work {
     async fn confirmed(&self, copy: &Copy) -> Result<(), String> {
         let Some(folder) = copy.config.place.folder() else { return Ok(()) };
         let root = self.open_folder(folder).await?;
-        places::confirm_copy(self, &root, copy, false).await
+        places::confirm_copy(self, &Hands::Here(root), copy, false).await
     }
 
     /// A copy to be written to.
@@ -371,7 +394,7 @@ impl Work {
         let place = match config.place.folder() {
             Some(folder) => {
                 let root = self.open_folder(folder).await?;
-                places::confirm_copy(self, &root, copy, true).await?;
+                places::confirm_copy(self, &Hands::Here(root.clone()), copy, true).await?;
                 Sink::new(root).into()
             }
             None => {
@@ -435,10 +458,15 @@ impl Work {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<(T, f64), Halt> {
+        let (done, seconds) = self.timed(tokio::task::spawn_blocking(work)).await;
+        done.map(|done| (done, seconds)).map_err(Halt::panicked)
+    }
+
+    /// As [`Work::blocking`], for what others do.
+    pub async fn timed<T>(&self, work: impl Future<Output = T>) -> (T, f64) {
         let (_busy, side_by_side) = Busy::in_lane(&self.shared, self.lane());
         let started = std::time::Instant::now();
-        let done = tokio::task::spawn_blocking(work).await;
-        let seconds = started.elapsed().as_secs_f64() / side_by_side as f64;
-        done.map(|done| (done, seconds)).map_err(Halt::panicked)
+        let done = work.await;
+        (done, started.elapsed().as_secs_f64() / side_by_side as f64)
     }
 }

@@ -24,6 +24,7 @@ use crate::database::Tx;
 use crate::error::{Error, Result};
 use crate::events;
 use crate::restore::drivers::{self, Outcome, Planned};
+use crate::restore::held;
 use crate::restore::help::{Tried, help};
 use crate::restore::lanes::{Lane, Slot, Slots};
 use crate::restore::moving::Told;
@@ -34,7 +35,7 @@ use crate::restore::scratch;
 use crate::restore::store::segments::{self, Search, Segment};
 use crate::restore::store::{self, Job, prune};
 use crate::restore::work::{Copy, Halt, Place, Shared, Work, listed};
-use crate::volumes::store as volumes;
+use crate::volumes::store::{self as volumes, VolumeRow};
 
 /// How often a worker looks for work of other processes.
 const WAKE: Duration = Duration::from_millis(500);
@@ -155,11 +156,16 @@ impl Worker {
         Ok(None)
     }
 
-    /// The volumes that this process can work on. What belongs to others is left to the processes that know them.
+    /// The volumes that this process can work on: itself, or by an agent that is connected to it. What belongs to others is left to
+    /// the processes that know them.
     async fn volumes(&self, tx: &mut Tx) -> sqlx::Result<Vec<i64>> {
         let all = volumes::volumes(tx).await?;
-        let here = all.into_iter().filter(|volume| self.core.config.volume(&volume.name).is_some());
-        Ok(here.map(|volume| volume.id).collect())
+        let agents = &self.core.agents;
+        let is_within_reach = |volume: &VolumeRow| {
+            let config = self.core.config.volume(&volume.name);
+            config.is_some_and(|config| config.host.as_ref().is_none_or(|host| agents.is_connected(host)))
+        };
+        Ok(all.into_iter().filter(is_within_reach).map(|volume| volume.id).collect())
     }
 
     fn search<'a>(&self, volumes: &'a [i64]) -> Search<'a> {
@@ -294,10 +300,15 @@ async fn waits_for_nobody(core: &Core, job: JobId, ended: &Notify, cancel: &Canc
     loop {
         let mut tx = core.db.read().await?;
         let job = store::job(&mut tx, job).await?.ok_or_else(|| Error::not_found("the job is gone"))?;
-        drop(tx);
         if !job.state.is_active() || cancel.is_cancelled() {
             return Ok(());
         }
+        if let Some(waits) = held::by_agent(core, &mut tx, &job).await? {
+            return Err(Error::conflict(format!(
+                "The job {waits}; it goes on by itself when that is connected."
+            )));
+        }
+        drop(tx);
         tokio::select! {
             () = cancel.cancelled() => {}
             () = ended.notified() => {}

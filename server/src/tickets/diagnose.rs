@@ -342,6 +342,7 @@ mod tests {
     fn volumes() -> Vec<VolumeConfig> {
         let pattern = UrlPattern::parse("https://{site}.example.com/files/{path}").unwrap();
         let volume = |name: &str, url_patterns| VolumeConfig {
+            host: None,
             readiness: Default::default(),
             disk_check: None,
             gate: Default::default(),

@@ -1,8 +1,6 @@
 //! What is known of single files, from the catalogue, the findings, the copies and the volume itself: what a ticket's
 //! verdict is made of.
 
-use std::path::Path;
-
 use salvor_domain::finding::{FindingKind, FindingState};
 use salvor_domain::identity::doubt;
 use salvor_domain::path::FilePath;
@@ -10,6 +8,7 @@ use salvor_engine::{Kind, MarkKind, ReadFault, Root};
 
 use super::catalogue::{self, CatalogueRow};
 use super::{findings, reach, service, store};
+use crate::config::VolumeConfig;
 use crate::core::Core;
 use crate::error::Result;
 
@@ -61,7 +60,7 @@ pub async fn look_up(core: &Core, volume: &str, paths: &[FilePath]) -> Result<Ve
         let doubt = doubt(identity.as_ref(), &sight, has_files);
         doubt.map_or(Ok(()), |doubt| Err(doubt.words(&root.path().display().to_string())))
     };
-    let on_disk = look(core, &config.path, asked.clone(), is_place).await;
+    let on_disk = look(core, config, asked.clone(), is_place).await;
     let facts = asked.into_iter().zip(on_disk).map(|((path, known), on_disk)| FileFacts {
         findings: found
             .iter()
@@ -78,13 +77,17 @@ pub async fn look_up(core: &Core, volume: &str, paths: &[FilePath]) -> Result<Ve
 
 async fn look(
     core: &Core,
-    volume: &Path,
+    volume: &VolumeConfig,
     asked: Vec<(FilePath, Option<CatalogueRow>)>,
     is_place: impl FnOnce(&Root) -> Result<(), String> + Send + 'static,
 ) -> Vec<OnDisk> {
     let count = asked.len();
-    let path = volume.to_owned();
-    let looks = reach::ask(volume, core.patience.page, move || {
+    if let Some(host) = &volume.host {
+        // Only its agent could say, and is not asked for each look.
+        return vec![OnDisk::Unknown(format!("it lies on {host}")); count];
+    }
+    let path = volume.path.clone();
+    let looks = reach::ask(&volume.path, core.patience.page, move || {
         let root = Root::open(&path).map_err(|why| why.to_string())?;
         is_place(&root)?;
         Ok(asked.iter().map(|(path, known)| one(&root, path, known.as_ref())).collect())

@@ -14,8 +14,9 @@ use salvor_domain::units;
 use salvor_engine::{MarkKind, Root, SourceFault};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::config::CopyConfig;
+use crate::config::{CopyConfig, VolumeConfig};
 use crate::core::Core;
+use crate::restore::hands;
 
 /// How long an answer is waited for.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +70,14 @@ pub async fn copy(core: &Core, volume: &str, copy: &CopyConfig) -> Result<Option
         Some(Err(why)) => Err(Away::Gone(why.to_string())),
         // An index may be long, and a server far.
         None => Err(Away::silent("it", patience)),
+    }
+}
+
+/// As [`sight`], of a volume: on another host its agent looks.
+pub async fn volume(core: &Core, volume: &VolumeConfig, patience: Duration) -> Result<Sight, Away> {
+    match &volume.host {
+        None => sight(&volume.path, MarkKind::Volume, patience).await,
+        Some(host) => hands::see(&core.agents, host, &volume.name, patience).await.map(|(_, sight)| sight),
     }
 }
 

@@ -13,7 +13,6 @@ use salvor_domain::finding::FindingCounts;
 use salvor_domain::identity::{Identity, Sight, doubt};
 use salvor_domain::path::FilePath;
 use salvor_domain::volume::{FileState, GatePoint, Mode, ModeChange, ModeState};
-use salvor_engine::MarkKind;
 
 use super::catalogue::Figures;
 use super::reach::Away;
@@ -313,12 +312,18 @@ fn reach_of(
     }
 }
 
+/// Where a volume lies, for people.
+fn place(config: &VolumeConfig) -> String {
+    let path = config.path.display();
+    config.host.as_ref().map_or_else(|| path.to_string(), |host| format!("{host}:{path}"))
+}
+
 async fn view(core: &Core, config: &VolumeConfig) -> Result<VolumeView> {
     // All at once: each may take its full patience.
     let looks = config.copies.iter().map(|copy| reach::copy(core, &config.name, copy));
     let (known, primary, looks) = tokio::join!(
         Known::read(core, config),
-        reach::sight(&config.path, MarkKind::Volume, core.patience.page),
+        reach::volume(core, config, core.patience.page),
         futures_util::future::join_all(looks)
     );
     let known = known?;
@@ -336,7 +341,7 @@ async fn view(core: &Core, config: &VolumeConfig) -> Result<VolumeView> {
         protected_at: known.volume.protected_at,
         checked_at: known.volume.checked_at,
         fully_checked_at: known.volume.full_check_started_at,
-        path: config.path.display().to_string(),
+        path: place(config),
         disk_tool: config.disk_check.as_ref().map(|check| check.tool),
         reach,
         mode: known.volume.mode,

@@ -13,6 +13,7 @@ mod support;
 mod accounts;
 mod adopt;
 mod adopt_stores;
+mod agents;
 mod copies;
 mod crash;
 mod disk_check;

@@ -8,7 +8,7 @@ use salvor_domain::job::JobRequest;
 use salvor_domain::path::FilePath;
 use salvor_domain::units;
 use salvor_domain::volume::FileState;
-use salvor_engine::{CheckOptions, CheckOutcome, Expected, check_batch};
+use salvor_engine::{CheckOutcome, Expected};
 
 use crate::database::Tx;
 use crate::restore::drivers::batch_len;
@@ -29,7 +29,7 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
         return Err(Halt::Fail("its request is not a check".into()));
     };
     let Some((first, last)) = &work.segment.range else { return Ok(()) };
-    let root = work.volume_root().await.map_err(Halt::Stuck)?;
+    let hands = work.volume().await.map_err(Halt::Stuck)?;
     let scope = Scope::new(paths, &[]);
     let mut tx = work.core.db.read().await?;
     let rows = catalogue::range(&mut tx, work.place.volume.id, first.as_bytes(), last.as_bytes()).await?;
@@ -43,17 +43,10 @@ pub async fn work(work: &Work) -> Result<(), Halt> {
     while !left.is_empty() {
         let (batch, rest) = left.split_at(batch_len(left.iter().map(|row| row.size), most, BATCH_BYTES));
         let expected: Vec<Expected> = batch.iter().map(expected).collect();
-        let (root, control, progress) = (root.clone(), work.control.clone(), work.progress.clone());
-        let options = CheckOptions { threads: work.threads, limit: work.job_limit() };
         let looked_at = work.core.clock.now();
-        let (outcomes, seconds) = work
-            .blocking({
-                let root = root.clone();
-                move || check_batch(&root, &expected, &options, &control, &progress)
-            })
-            .await?;
+        let (outcomes, seconds) = hands.check(work, expected).await?;
         // A volume that went away is not a volume whose files are missing.
-        work.still_there(&root).await?;
+        hands.still_there(work.core.patience.job).await.map_err(Halt::Stuck)?;
         let done = outcomes.iter().take_while(|outcome| !matches!(outcome, CheckOutcome::NotStarted)).count();
         let next = batch.get(done).or(rest.first());
         let looked = Batch { rows: &batch[..done], outcomes: &outcomes[..done], looked_at };

@@ -2,7 +2,6 @@
 //! segments that are cut here, and counts its files there, each once.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use salvor_domain::finding::{FindingCounts, FindingKind};
@@ -12,11 +11,12 @@ use salvor_domain::progress::Amount;
 use salvor_domain::segment::{SEGMENT_BYTES, SEGMENT_FILES};
 use salvor_domain::units;
 use salvor_domain::volume::FileState;
-use salvor_engine::{Entry, Kind, Root};
+use salvor_engine::{Entry, Kind};
 
 use crate::database::Tx;
 use crate::restore::drivers::{Planned, check_orphans};
-use crate::restore::planner::{Merge, Pair, Scope};
+use crate::restore::hands::Hands;
+use crate::restore::planner::{Merge, Pair, Scope, Seen};
 use crate::restore::store::{figures, segments};
 use crate::restore::work::{Halt, Work};
 use crate::volumes::catalogue::{self, CatalogueRow, Outline};
@@ -32,10 +32,10 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
     let JobRequest::Check { full, paths } = &work.job.request else {
         return Err(Halt::Fail("its request is not a check".into()));
     };
-    let root = work.volume_root().await.map_err(Halt::Stuck)?;
+    let hands = work.volume().await.map_err(Halt::Stuck)?;
     let scope = Scope::new(paths, &[]);
     let mut merge =
-        Merge::begin(&work.core, work.place.volume.id, root.clone(), &scope, &work.control).await?;
+        Merge::begin(&work.core, work.place.volume.id, hands.clone(), &scope, &work.control).await?;
     let since = work.core.clock.now();
     let mut look = Look { full: *full, dry: work.job.dry_run, ..Look::default() };
     look.longest_path = work.core.db.read().await?.longest_path();
@@ -43,14 +43,15 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
         look.at(pair);
         if look.is_full() {
             merge.still_there().await?;
-            look.record(work, &root, since).await?;
+            look.record(work, &hands, since).await?;
         }
     }
     look.cut();
     look.unmet = merge.unmet();
-    look.record(work, &root, since).await?;
-    if !look.dry {
-        check_orphans::name(work, &root, *full, &scope).await?;
+    look.record(work, &hands, since).await?;
+    // What lies nameless on another host is told by its place alone.
+    if let (false, Hands::Here(root)) = (look.dry, &hands) {
+        check_orphans::name(work, root, *full, &scope).await?;
     }
     Ok(look.planned())
 }
@@ -182,7 +183,7 @@ impl Look {
         self.ranges.extend(self.range.take());
     }
 
-    async fn record(&mut self, work: &Work, root: &Arc<Root>, since: DateTime<Utc>) -> Result<(), Halt> {
+    async fn record(&mut self, work: &Work, hands: &Hands, since: DateTime<Utc>) -> Result<(), Halt> {
         self.since_commit = 0;
         let mut findings = std::mem::take(&mut self.findings);
         let (mut tx, mut job) = work.begin().await?;
@@ -193,7 +194,7 @@ impl Look {
         if !self.dry {
             let volume = work.place.volume.id;
             tx.one_at_a_time(volume).await?;
-            let back = brought_back(&mut tx, volume, root, &findings, since).await?;
+            let back = brought_back(&mut tx, volume, hands, &findings, since).await?;
             findings.retain(|finding| !back.contains(&finding.path));
             self.missing.retain(|path| !back.contains(path));
             self.corrupt.retain(|path| !back.contains(path));
@@ -266,7 +267,7 @@ impl Look {
 async fn brought_back(
     tx: &mut Tx,
     volume: i64,
-    root: &Arc<Root>,
+    hands: &Hands,
     findings: &[NewFinding],
     since: DateTime<Utc>,
 ) -> Result<HashSet<FilePath>, Halt> {
@@ -279,17 +280,13 @@ async fn brought_back(
     if rows.is_empty() {
         return Ok(HashSet::new());
     }
-    let root = root.clone();
-    let look = move || {
-        let is_there = |row: &CatalogueRow| {
-            let stat = root.stat(&row.path).ok().flatten();
-            stat.is_some_and(|stat| {
-                (stat.kind, stat.size, stat.mtime_ns) == (Kind::File, row.size, row.mtime_ns)
-            })
-        };
-        rows.into_iter().filter(is_there).map(|row| row.path).collect()
+    let seen = hands.look(rows.iter().map(|row| row.path.clone()).collect()).await?;
+    let is_there = |row: &CatalogueRow, seen: Seen| match seen {
+        Seen::File(entry) => (entry.size, entry.mtime_ns) == (row.size, row.mtime_ns),
+        Seen::Absent | Seen::Unknown(_) => false,
     };
-    tokio::task::spawn_blocking(look).await.map_err(Halt::panicked)
+    let back = rows.into_iter().zip(seen).filter_map(|(row, seen)| is_there(&row, seen).then_some(row.path));
+    Ok(back.collect())
 }
 
 impl Range {
@@ -309,6 +306,7 @@ impl Range {
 mod tests {
     use salvor_domain::digest::Digest;
     use salvor_domain::volume::ModeState;
+    use salvor_engine::Root;
 
     use super::*;
     use crate::database::testing::databases;
@@ -329,7 +327,7 @@ mod tests {
             let file = std::fs::File::options().write(true).open(volume_folder.join(name)).unwrap();
             file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_nanos(7)).unwrap();
         }
-        let root = Arc::new(Root::open(&volume_folder).unwrap());
+        let hands = Hands::Here(Root::open(&volume_folder).unwrap().into());
         for db in all {
             let mut tx = db.begin().await.unwrap();
             let mode = ModeState::Normal { since: at(0), reason: "first seen".into(), by: "salvor".into() };
@@ -353,7 +351,7 @@ mod tests {
                 detail: String::new(),
             };
             let findings: Vec<_> = rows.iter().map(missing).collect();
-            let back = brought_back(&mut tx, volume, &root, &findings, at(10)).await.unwrap();
+            let back = brought_back(&mut tx, volume, &hands, &findings, at(10)).await.unwrap();
             assert_eq!(back, HashSet::from([rows[0].path.clone()]));
         }
     }

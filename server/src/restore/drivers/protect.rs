@@ -23,6 +23,7 @@ use crate::database::Tx;
 use crate::restore::drivers::check_plan::LOST_AND_FOUND;
 use crate::restore::drivers::filling::Filling;
 use crate::restore::drivers::{Planned, batch_len, counts, settle};
+use crate::restore::hands::Hands;
 use crate::restore::planner::{Merge, Pair, Scope};
 use crate::restore::store::figures::SourceFigures;
 use crate::restore::store::segments::{self, Item};
@@ -77,7 +78,8 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
     let mut planning = Planning { bits, ..Planning::default() };
     planning.longest_path = work.core.db.read().await?.longest_path();
     let mut merge =
-        Merge::begin(&work.core, work.place.volume.id, root, &Scope::default(), &work.control).await?;
+        Merge::begin(&work.core, work.place.volume.id, Hands::Here(root), &Scope::default(), &work.control)
+            .await?;
     while let Some(pair) = merge.next().await? {
         planning.at(pair);
         if planning.filling.is_full() {

@@ -18,6 +18,7 @@ use crate::restore::drivers::restore::{Asked, NO_COPY, stays_lost};
 use crate::restore::drivers::reunite::{Claims, Nameless};
 use crate::restore::drivers::{Planned, counts};
 use crate::restore::estimate;
+use crate::restore::hands::Hands;
 use crate::restore::need::{Age, Rank};
 use crate::restore::planner::{Merge, Pair, Scope};
 use crate::restore::rates::{self, Few, PlannedPart};
@@ -55,7 +56,8 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
         planning.nameless =
             Some(Nameless::find(work, &root, &[]).await?).filter(|nameless| !nameless.is_empty());
     }
-    let mut merge = Merge::begin(&work.core, work.place.volume.id, root, &scope, &work.control).await?;
+    let mut merge =
+        Merge::begin(&work.core, work.place.volume.id, Hands::Here(root), &scope, &work.control).await?;
     while let Some(pair) = merge.next().await? {
         planning.at(pair);
         if planning.wanted.len() >= BATCH || planning.newer_found.len() >= BATCH {
