@@ -8,6 +8,7 @@
 mod copy;
 mod disk_check;
 mod gate;
+mod gateway;
 mod health;
 mod raw;
 mod readiness;
@@ -30,6 +31,7 @@ use crate::network::Network;
 
 pub use disk_check::DiskCheckConfig;
 pub use gate::GateConfig;
+pub use gateway::{AccessLog, Cors, GatewayConfig};
 pub use health::HealthConfig;
 pub use webhook::WebhookConfig;
 
@@ -57,11 +59,6 @@ pub struct ServerConfig {
     pub database_url: Option<String>,
     /// Proxies that are believed about whom they speak for; those on this machine, if nothing else is said.
     pub trusted_proxies: Vec<Network>,
-}
-
-#[derive(Debug, Clone)]
-pub struct GatewayConfig {
-    pub listen: SocketAddr,
 }
 
 #[derive(Debug, Clone)]

@@ -15,6 +15,7 @@ pub mod database;
 pub mod demo;
 pub mod error;
 pub mod events;
+pub mod gateway;
 pub mod health;
 pub mod http;
 pub mod incidents;

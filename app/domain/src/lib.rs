@@ -15,6 +15,7 @@ pub mod disk_check;
 pub mod event;
 pub mod finding;
 pub mod gate;
+pub mod gateway;
 pub mod gentle;
 pub mod health;
 pub mod identity;

@@ -28,7 +28,8 @@ const FORGET_EVERY: Duration = Duration::from_secs(3600);
 pub struct Args {}
 
 pub async fn run(core: Core, _: Args) -> Result<ExitCode, CliError> {
-    let listener = bind(&core).await?;
+    let listener = bind("server.listen", core.config.server.listen).await?;
+    let gateway = bind_gateway(&core).await?;
     // A folder that hangs must not keep the status page from its readers.
     let config = core.config.clone();
     drop(tokio::task::spawn_blocking(move || {
@@ -51,6 +52,10 @@ pub async fn run(core: Core, _: Args) -> Result<ExitCode, CliError> {
     tasks.spawn(sentinel.clone().run(core.clone(), stop.clone()));
     tasks.spawn(sampler::run(core.clone(), sentinel, stop.clone()));
     tasks.spawn(state.modes.clone().run(core.clone(), stop.clone()));
+    let files = gateway.as_ref().and_then(|listener| listener.local_addr().ok());
+    if let Some(listener) = gateway {
+        tasks.spawn(state.gateway.clone().run(listener, stop.clone()));
+    }
     tasks.spawn(crate::webhooks::run(core.clone(), stop.clone()));
     tasks.spawn(forget(core.clone(), stop.clone()));
     tasks.spawn(Worker::run(core.clone(), stop.clone()));
@@ -58,7 +63,7 @@ pub async fn run(core: Core, _: Args) -> Result<ExitCode, CliError> {
     let app = routes::router(state).into_make_service_with_connect_info::<SocketAddr>();
 
     let link = if core.db.is_away() { None } else { accounts::first_link(&core).await? };
-    greet(&core, link.as_deref());
+    greet(&core, files, link.as_deref());
     // Small answers go out at once; axum leaves this to us.
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
@@ -178,25 +183,41 @@ async fn forget(core: Core, stop: CancellationToken) {
     }
 }
 
-async fn bind(core: &Core) -> Result<TcpListener, CliError> {
-    let address = core.config.server.listen;
+async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, CliError> {
     TcpListener::bind(address).await.map_err(|error| {
         let advice = match error.kind() {
             std::io::ErrorKind::AddrInUse => {
-                "another program has it; stop that one, or set server.listen to another address"
+                format!("another program has it; stop that one, or set {key} to another address")
             }
-            _ => "set server.listen to an address of this machine",
+            _ => format!("set {key} to an address of this machine"),
         };
-        CliError::Failed(format!("server.listen {address}: {error}; {advice}"))
+        CliError::Failed(format!("{key} {address}: {error}; {advice}"))
     })
 }
 
-fn greet(core: &Core, link: Option<&str>) {
+/// An address that nobody has chosen may be taken: then Salvor starts without giving files out, and says so.
+async fn bind_gateway(core: &Core) -> Result<Option<TcpListener>, CliError> {
+    let config = &core.config.gateway;
+    let Some(address) = config.listen else { return Ok(None) };
+    match bind("gateway.listen", address).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(why) if config.is_default => {
+            tracing::warn!("{why}; until then no files are given out");
+            Ok(None)
+        }
+        Err(why) => Err(why),
+    }
+}
+
+fn greet(core: &Core, files: Option<SocketAddr>, link: Option<&str>) {
     let url = &core.config.server.public_url;
     println!("Salvor is running.");
     println!("  Console      {url}/console");
     println!("  Status page  {url}/");
     println!("  Report       {url}/report");
+    if let Some(address) = files {
+        println!("  Files        http://{address}/VOLUME/PATH");
+    }
     println!("  Data         {}", core.config.server.data_dir.display());
     if let Some(link) = link {
         println!("  Sign in      {link}");

@@ -7,8 +7,8 @@ use salvor_domain::url_pattern::UrlPattern;
 use serde::Deserialize;
 
 use super::{
-    ConfigError, CopyConfig, GatewayConfig, LOOPBACK, MAX_COPIES, MailConfig, ServerConfig, TicketRestore,
-    TicketsConfig, Variables, VolumeConfig, copy, disk_check, gate, health, readiness, webhook,
+    ConfigError, CopyConfig, LOOPBACK, MAX_COPIES, MailConfig, ServerConfig, TicketRestore, TicketsConfig,
+    Variables, VolumeConfig, copy, disk_check, gate, gateway, health, readiness, webhook,
 };
 use crate::network::Network;
 
@@ -18,7 +18,7 @@ pub struct Config {
     #[serde(default)]
     server: Server,
     #[serde(default)]
-    gateway: Gateway,
+    gateway: gateway::Raw,
     mail: Option<Mail>,
     #[serde(default)]
     tickets: Tickets,
@@ -38,12 +38,6 @@ struct Server {
     data_dir: Option<PathBuf>,
     database_url: Option<String>,
     trusted_proxies: Option<toml::Value>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct Gateway {
-    listen: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -137,8 +131,7 @@ impl Config {
             database_url: self.server.database_url,
             trusted_proxies: networks("server.trusted_proxies", self.server.trusted_proxies)?,
         };
-        let gateway =
-            GatewayConfig { listen: address("gateway.listen", self.gateway.listen, "127.0.0.1:8081")? };
+        let gateway = self.gateway.parse(base)?;
         let tickets = TicketsConfig { restore: self.tickets.restore.unwrap_or(TicketRestore::Auto) };
         let mail = self.mail.map(|mail| MailConfig { url: mail.url, from: mail.from });
         let health = self.health.parse()?;

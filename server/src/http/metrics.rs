@@ -9,19 +9,25 @@ use salvor_domain::finding::FindingKind;
 use salvor_domain::readiness::Verdict;
 
 use crate::core::Core;
+use crate::gateway::{self, Gateway};
 use crate::http::Answer;
 use crate::tickets::Tickets;
 use crate::{events, health, restore, volumes};
 
 const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-pub async fn metrics(State(core): State<Core>, State(tickets): State<Tickets>) -> Answer<Response> {
+pub async fn metrics(
+    State(core): State<Core>,
+    State(tickets): State<Tickets>,
+    State(gateway): State<Gateway>,
+) -> Answer<Response> {
     let mut page = Page::default();
     page.family("salvor_build", "info", "What runs here.");
     page.sample("salvor_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
     volumes_into(&mut page, &core).await?;
     readiness_into(&mut page, &core).await?;
     health::metrics::into(&mut page, &core).await?;
+    gateway::metrics_into(&mut page, &gateway);
     page.family("salvor_jobs", "gauge", "Jobs by their state.");
     for (state, count) in restore::service::counts(&core).await? {
         page.sample("salvor_jobs", &[("state", &state)], count);

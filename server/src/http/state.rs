@@ -11,6 +11,7 @@ use crate::accounts::remembered::Remembered;
 use crate::assets::Site;
 use crate::core::Core;
 use crate::error::Result;
+use crate::gateway::Gateway;
 use crate::http::feed::Feed;
 use crate::incidents::{Board, Incidents};
 use crate::tickets::Tickets;
@@ -32,6 +33,8 @@ pub struct AppState {
     pub tickets: Tickets,
     /// The modes of all volumes, for whoever asks before each upload.
     pub modes: Modes,
+    /// What gives files out, on a port of its own.
+    pub gateway: Gateway,
     /// Holders of tokens, for the same.
     pub remembered: Remembered,
     /// Cancelled when the server stops: streams end then.
@@ -48,6 +51,7 @@ impl AppState {
         let incidents = Incidents::new(core.clone()).with_board(board.clone());
         let tickets = Tickets::new(core.clone());
         let modes = Modes::open(&core).await;
+        let gateway = Gateway::new(&core, &modes);
         Ok(Self {
             core,
             attempts: Arc::default(),
@@ -57,6 +61,7 @@ impl AppState {
             incidents,
             tickets,
             modes,
+            gateway,
             remembered: Remembered::default(),
             stop,
             tasks: TaskTracker::new(),

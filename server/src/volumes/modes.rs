@@ -117,6 +117,11 @@ impl Modes {
         }
     }
 
+    /// As it was known last, however long ago.
+    pub fn mode(&self, volume: &str) -> Option<Mode> {
+        self.0.known.borrow().get(volume).map(ModeState::mode)
+    }
+
     /// Wakes whoever listens when a mode has changed.
     pub fn watch(&self) -> watch::Receiver<BTreeMap<String, ModeState>> {
         self.0.known.subscribe()

@@ -152,9 +152,11 @@ pub async fn record_copy_fault(
     bit: u8,
     path: &FilePath,
     reason: &str,
-    job_id: JobId,
+    job_id: impl Into<Option<JobId>>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
+    // Empty where no job came upon it, but the gateway.
+    let job_id = job_id.into().map(|id| id.to_string()).unwrap_or_default();
     // As everywhere: first the volume's figures, then what is about its files.
     tx.one_at_a_time(volume_id).await?;
     let sql = "SELECT EXISTS (SELECT 1 FROM copy_faults WHERE volume_id = $1 AND bit = $2 AND path = $3)";
@@ -164,7 +166,7 @@ pub async fn record_copy_fault(
     let sql = "INSERT INTO copy_faults (volume_id, bit, path, reason, job_id, seen_at) VALUES ($1, $2, $3, $4, $5, $6) \
                ON CONFLICT (volume_id, bit, path) \
                DO UPDATE SET reason = excluded.reason, job_id = excluded.job_id, seen_at = excluded.seen_at";
-    execute!(&mut *tx, sql, volume_id, i64::from(bit), path.as_bytes(), reason, job_id.to_string(), now)?;
+    execute!(&mut *tx, sql, volume_id, i64::from(bit), path.as_bytes(), reason, job_id, now)?;
     catalogue::set_holder(tx, volume_id, bit, std::slice::from_ref(path), false).await
 }
 
