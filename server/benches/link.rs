@@ -128,7 +128,7 @@ fn measure(settings: &Settings, server: Server<'_>, files: u64, rows: &mut Vec<V
 }
 
 /// A free port of this machine. Nobody holds it: whoever is to have it should take it at once.
-fn lent_port() -> Outcome<SocketAddr> {
+pub fn lent_port() -> Outcome<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 

@@ -4,6 +4,7 @@
 //! what it comes to beside the targets; `main` prints them as Markdown and draws them. See README.md beside this file.
 
 mod check;
+mod gateway;
 mod growth;
 mod harness;
 mod link;
@@ -27,12 +28,13 @@ use table::{Figure, Report};
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 type Bench = fn(&Settings) -> Outcome<Report>;
-const BENCHES: [(&str, Bench); 5] = [
+const BENCHES: [(&str, Bench); 6] = [
     ("restore", restore::run),
     ("reunite", reunite::run),
     ("check", check::run),
     ("link", link::run),
     ("growth", growth::run),
+    ("gateway", gateway::run),
 ];
 
 fn main() -> ExitCode {

@@ -53,7 +53,6 @@ impl Gateway {
         if request.method == Method::HEAD {
             *response.body_mut() = Body::empty();
         }
-        self.figures.answered(response.status());
         response
     }
 
@@ -176,6 +175,13 @@ impl Gateway {
             headers.insert(ACCESS_CONTROL_MAX_AGE, A_DAY);
         }
     }
+}
+
+/// The client has used up what it may send for now.
+pub fn too_many() -> Response {
+    let detail = "That is more requests than one client may send. Try again in a moment.";
+    let problem = ApiProblem::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests", detail);
+    told(problem.retry_after(Duration::from_secs(1)))
 }
 
 fn told(problem: ApiProblem) -> Response {

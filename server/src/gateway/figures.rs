@@ -42,6 +42,12 @@ pub fn into(page: &mut Page, gateway: &Gateway) {
         "Wishes and faults that were too many to be kept.",
     );
     page.sample("salvor_gateway_dropped_errands_total", &[], read(&gateway.errands.dropped));
+    page.family(
+        "salvor_gateway_dropped_log_lines",
+        "counter",
+        "Lines of the access log that could not be written.",
+    );
+    page.sample("salvor_gateway_dropped_log_lines_total", &[], read(&gateway.log.dropped));
     let lanes =
         || gateway.sites.iter().flat_map(|site| lanes(site).map(move |lane| (site.name.as_str(), lane)));
     page.family("salvor_gateway_files", "counter", "Files, or parts of them, that the source gave.");

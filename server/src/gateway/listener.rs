@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::extract::ConnectInfo;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -105,11 +104,7 @@ fn serve(
         service_fn(move |request: Request<Incoming>| {
             has_begun.store(true, Ordering::Relaxed);
             let gateway = gateway.clone();
-            async move {
-                let (mut parts, _) = request.into_parts();
-                parts.extensions.insert(ConnectInfo(peer));
-                Ok::<_, Infallible>(gateway.answer(&parts).await)
-            }
+            async move { Ok::<_, Infallible>(gateway.handle(&request.into_parts().0, peer.ip()).await) }
         })
     };
     let connection = builder.serve_connection(TokioIo::new(Box::pin(stream)), service).into_owned();

@@ -20,15 +20,20 @@ mod figures;
 mod find;
 mod flow;
 mod lane;
+mod limit;
 mod listener;
+mod log;
 mod primary;
 mod rows;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::response::Response;
+use http::request::Parts;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -36,9 +41,12 @@ use tokio_util::task::TaskTracker;
 use self::errands::Errands;
 use self::figures::Figures;
 use self::lane::Lane;
+use self::limit::Limit;
+use self::log::Log;
 use self::rows::{Key, Rows};
 use crate::config::CopyConfig;
 use crate::core::Core;
+use crate::http::client;
 use crate::volumes::modes::Modes;
 
 pub use figures::into as metrics_into;
@@ -62,6 +70,8 @@ pub struct Inner {
     distrusted: Distrusted,
     errands: Errands,
     figures: Figures,
+    log: Log,
+    limit: Option<Limit>,
     /// Files on their way out.
     flows: TaskTracker,
 }
@@ -134,17 +144,37 @@ impl Gateway {
             distrusted: Distrusted::default(),
             errands: Errands::new(),
             figures: Figures::default(),
+            log: Log::new(&core.config.gateway.access_log),
+            limit: core.config.gateway.rate.map(Limit::new),
             flows: TaskTracker::new(),
         }))
     }
 
     /// Gives files out until `stop`, and what is under way then to its end.
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) {
+        let is_over = CancellationToken::new();
+        let listening = async {
+            listener::run(self.clone(), listener, stop.clone()).await;
+            is_over.cancel();
+        };
         tokio::join!(
-            listener::run(self.clone(), listener, stop.clone()),
+            listening,
             self.rows.run(self.core.clone(), stop.clone()),
             self.errands.run(&self, stop.clone()),
+            self.log.run(is_over.cancelled()),
         );
+    }
+
+    /// One request, within the client's limit, and its line in the log.
+    pub async fn handle(&self, request: &Parts, peer: IpAddr) -> Response {
+        let client = || client::client(peer, &request.headers, &self.core.config.server.trusted_proxies);
+        let is_too_much = self.limit.as_ref().is_some_and(|limit| !limit.take(client(), Instant::now()));
+        let response = if is_too_much { answer::too_many() } else { self.answer(request).await };
+        self.figures.answered(response.status());
+        if !self.log.is_off() {
+            self.log.add(log::line(client(), self.core.clock.now(), request, &response));
+        }
+        response
     }
 }
 

@@ -41,7 +41,8 @@ impl ClientAddress {
     }
 }
 
-fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
+/// Who sends a request that came from `peer`.
+pub fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
     let values = headers.get_all("x-forwarded-for").iter().rev();
     let mut told = values.flat_map(|value| value.to_str().unwrap_or_default().rsplit(','));
     let mut address = peer;

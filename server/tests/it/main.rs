@@ -20,6 +20,7 @@ mod disk_check;
 mod drill;
 mod e2fsck;
 mod faults;
+mod gateway;
 mod glances;
 mod health;
 mod health_machine;

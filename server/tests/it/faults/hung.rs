@@ -25,14 +25,14 @@ use crate::support::TestApp;
 use crate::support::jobs::{check, job, protect, restore, run, start, tree, until, with_worker, without_own};
 
 /// A file system over a folder whose server never says a word.
-struct Hung {
+pub struct Hung {
     at: PathBuf,
     server: Option<File>,
 }
 
 impl Hung {
     /// `None` where the privilege is missing.
-    fn mount(at: PathBuf) -> Option<Self> {
+    pub fn mount(at: PathBuf) -> Option<Self> {
         let mounted = || -> std::io::Result<File> {
             let server = File::options().read(true).write(true).open("/dev/fuse")?;
             let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", server.as_raw_fd());

@@ -6,7 +6,7 @@
 mod away;
 mod database;
 mod disk;
-mod hung;
+pub mod hung;
 mod places;
 mod program;
 mod target;

@@ -1,6 +1,6 @@
 //! Safety mode: what a trip does, the draft that it leaves, the way back through the gate, and the answers for other services.
 
-mod nginx;
+pub mod nginx;
 mod webhooks;
 
 use std::time::Duration;

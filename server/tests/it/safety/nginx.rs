@@ -15,14 +15,16 @@ use super::{set_mode, trip, while_following};
 use crate::support::facts::{PATIENCE, until_async};
 use crate::support::running::{Running, free_port};
 
-const CONFIGURATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/nginx-upload.conf");
+const UPLOADS: &str = "nginx-upload.conf";
 
-/// The shipped configuration, with these words filled in, in a folder of its own.
-fn nginx(folder: &Path, words: &[(&str, &str)]) -> Running {
-    let shipped = std::fs::read_to_string(CONFIGURATION).unwrap();
+/// A configuration that we ship, with these words filled in, in a folder of its own.
+pub fn start(configuration: &str, folder: &Path, words: &[(&str, &str)]) -> Running {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(configuration);
+    let shipped = std::fs::read_to_string(shipped).unwrap();
     let told = shipped.split("\n\n").skip(1).collect::<Vec<_>>().join("\n\n");
     let server = words.iter().fold(told, |text, (word, value)| text.replace(&format!("@{word}@"), value));
-    assert!(!server.contains("@LISTEN@") && !server.contains("@TOKEN@"), "{server}");
+    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_uppercase());
+    assert!(!server.split('@').any(is_word), "{server}");
     std::fs::create_dir_all(folder).unwrap();
     std::fs::write(folder.join("upload.conf"), server).unwrap();
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -31,7 +33,7 @@ fn nginx(folder: &Path, words: &[(&str, &str)]) -> Running {
     // One process in the foreground: it ends when it is killed.
     let main = format!(
         "daemon off;\nmaster_process off;\npid nginx.pid;\nevents {{ worker_connections 64; }}\n\
-         http {{\naccess_log off;\n{temporary}include upload.conf;\n}}\n"
+         http {{\naccess_log off;\ninclude /etc/nginx/mime.types;\n{temporary}include upload.conf;\n}}\n"
     );
     std::fs::write(folder.join("nginx.conf"), main).unwrap();
     let child = Command::new("nginx")
@@ -86,7 +88,7 @@ on_both_engines! {
         ];
         let words = words.each_ref().map(|(word, value)| (*word, value.as_str()));
         let folder = app.path("nginx");
-        let _nginx = nginx(&folder, &words);
+        let _nginx = start(UPLOADS, &folder, &words);
         let client = client().unwrap();
         let put = async |name: &str| {
             let sent = client.put(format!("http://127.0.0.1:{port}/{name}")).body(name.to_owned()).send().await;
@@ -144,7 +146,7 @@ on_both_engines! {
         let (listen, salvor) = (format!("127.0.0.1:{port}"), format!("127.0.0.1:{nobody}"));
         let words =
             [("LISTEN", &*listen), ("SERVICE", &*service), ("SALVOR", &*salvor), ("VOLUME", "uploads"), ("TOKEN", "x")];
-        let _nginx = nginx(&app.path("nginx"), &words);
+        let _nginx = start(UPLOADS, &app.path("nginx"), &words);
         let client = client().unwrap();
         let reply = until_async(PATIENCE, "nginx answers", async || {
             let sent = client.put(format!("http://{listen}/a.jpg")).body("a").send().await;
