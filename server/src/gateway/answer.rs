@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::{Duration, UNIX_EPOCH};
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::response::{IntoResponse, Response};
 use http::header::{
     ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -51,6 +51,14 @@ impl Gateway {
         };
         self.share(request, response.headers_mut());
         if request.method == Method::HEAD {
+            if let Some(length) = response
+                .body()
+                .size_hint()
+                .exact()
+                .filter(|_| !response.headers().contains_key(CONTENT_LENGTH))
+            {
+                response.headers_mut().insert(CONTENT_LENGTH, length.into());
+            }
             *response.body_mut() = Body::empty();
         }
         response
