@@ -2,6 +2,7 @@
 //! a copy goes and comes back. No read of a file that any copy has may fail, and no body may be wrong.
 
 use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -74,6 +75,9 @@ async fn no_read_fails_while_the_primary_goes_and_comes_back() {
             app.write(format!("files/site/{number}.jpg"), &bytes(number));
         }
         run(app, protect()).await;
+        // What never came to the disk is not there after the trip.
+        let synced = Command::new("sync").arg("-f").arg(app.path("files")).status().unwrap();
+        assert!(synced.success());
         let sums: Vec<_> = (0..FILES).map(|number| blake3::hash(&bytes(number))).collect();
         let (seen, stop) = (Seen::default(), CancellationToken::new());
         with_gateway(app, async |address| {
