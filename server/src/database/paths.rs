@@ -1,7 +1,7 @@
 //! Many paths as one value of a statement, so that its text does not depend on how many they are: it is parsed and planned
 //! once. PostgreSQL takes an array; SQLite, which has none, a JSON array of hexadecimal digits.
 
-use salvor_domain::path::{FilePath, hex};
+use salvor_domain::path::{FilePath, push_hex};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::{Database, Encode, Postgres, Sqlite, Type};
@@ -15,8 +15,15 @@ impl<'a> Paths<'a> {
     }
 
     fn json(&self) -> String {
-        let paths: Vec<_> = self.0.iter().map(|path| format!("\"{}\"", hex(path))).collect();
-        format!("[{}]", paths.join(","))
+        let room = self.0.iter().map(|path| 2 * path.len() + 3).sum::<usize>() + 2;
+        let mut json = String::with_capacity(room);
+        for path in &self.0 {
+            json.push_str(if json.is_empty() { "[\"" } else { ",\"" });
+            push_hex(&mut json, path);
+            json.push('"');
+        }
+        json.push_str(if json.is_empty() { "[]" } else { "]" });
+        json
     }
 }
 

@@ -351,7 +351,8 @@ impl Orphans {
         let all = self.of_size(size);
         // Either all of a size were read, or none was: unread ones have no checksum.
         let from = all.start + self.list[all.clone()].partition_point(|record| record.digest.0 < digest.0);
-        from..from + self.list[from..all.end].partition_point(|record| record.digest == *digest)
+        // Mostly one: no second search through all of them.
+        from..from + self.list[from..all.end].iter().take_while(|record| record.digest == *digest).count()
     }
 
     fn path(&self, name: u32) -> Option<FilePath> {

@@ -62,7 +62,7 @@ pub async fn waiting(tx: &mut Tx, job: JobId, segment: i64) -> sqlx::Result<Vec<
     rows.into_iter().map(parsed).collect()
 }
 
-/// These items have none any more: it is in place, or it did not fit after all.
+/// These items have none any more: it did not fit after all. What is in place is not asked for again, and goes with the job.
 pub async fn forget(tx: &mut Tx, job: JobId, paths: &[&FilePath]) -> sqlx::Result<()> {
     let sql = AssertSqlSafe(format!("DELETE FROM orphans WHERE job_id = $1 AND {}", tx.among("path", 2)));
     execute!(tx, sql, job.to_string(), Paths::of(paths.iter().copied())).map(drop)

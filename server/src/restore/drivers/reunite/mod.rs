@@ -9,13 +9,15 @@ pub mod folders;
 mod moves;
 mod nameless;
 
+use std::sync::Arc;
+
 use salvor_domain::finding::{FindingCounts, FindingKind};
 use salvor_domain::job::{ByteCounts, FileCounts, JobRequest, Plan};
 use salvor_domain::path::{FilePath, shown};
 use salvor_domain::progress::Amount;
 use salvor_domain::units;
 use salvor_domain::volume::Mode;
-use salvor_engine::Sink;
+use salvor_engine::{Root, Sink};
 
 pub use claims::Claims;
 pub use moves::go;
@@ -25,7 +27,7 @@ use crate::database::Tx;
 use crate::restore::drivers::{Planned, counts};
 use crate::restore::store::{Job, figures, orphans};
 use crate::restore::work::{Halt, Work};
-use crate::volumes::catalogue;
+use crate::volumes::catalogue::{self, CatalogueRow};
 use crate::volumes::findings::{self, Looked, NewFinding};
 
 /// Rows of the catalogue that are looked at at a time.
@@ -44,25 +46,28 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
     let mut planning = Planning::default();
     let mut nameless = Nameless::find(work, &root, from).await?;
     planning.unreadable = std::mem::take(&mut nameless.unreadable);
-    let mut after = Vec::new();
-    while !nameless.is_empty() {
-        let mut tx = work.core.db.read().await?;
-        let page = catalogue::after(&mut tx, work.place.volume.id, Some(&after), PAGE).await?;
-        drop(tx);
-        let Some(last) = page.last() else { break };
-        after = last.path.as_bytes().to_vec();
-        let matched = nameless.sort_out(work, page).await?;
+    let mut page = if nameless.is_empty() { Vec::new() } else { page_after(work, &[]).await? };
+    while let Some(last) = page.last() {
+        let last = last.path.clone();
+        // While one page is compared, the one before it is written down and the next one is read.
+        let (matched, (), next) = tokio::try_join!(
+            nameless.sort_out(work, page),
+            planning.record_if_full(work, &root),
+            page_after(work, last.as_bytes()),
+        )?;
         matched.matches.into_iter().for_each(|found| planning.claims.add(found));
         planning.newer.extend(matched.newer.into_iter().map(newer));
-        if planning.claims.is_full() || planning.newer.len() >= PAGE as usize {
-            work.still_there(&root).await?;
-            planning.record(work, false).await?;
-        }
+        page = next;
     }
     work.still_there(&root).await?;
     planning.record(work, true).await?;
     planning.list(work, &mut nameless).await?;
     Ok(planning.planned(&nameless))
+}
+
+async fn page_after(work: &Work, after: &[u8]) -> Result<Vec<CatalogueRow>, Halt> {
+    let mut tx = work.core.db.read().await?;
+    Ok(catalogue::after(&mut tx, work.place.volume.id, Some(after), PAGE).await?)
 }
 
 fn newer((path, size): (FilePath, u64)) -> NewFinding {
@@ -82,6 +87,14 @@ struct Planning {
 }
 
 impl Planning {
+    async fn record_if_full(&mut self, work: &Work, root: &Arc<Root>) -> Result<(), Halt> {
+        if !self.claims.is_full() && self.newer.len() < PAGE as usize {
+            return Ok(());
+        }
+        work.still_there(root).await?;
+        self.record(work, false).await
+    }
+
     async fn record(&mut self, work: &Work, at_end: bool) -> Result<(), Halt> {
         let newer = std::mem::take(&mut self.newer);
         self.newer_count += newer.len() as u64;

@@ -152,7 +152,6 @@ impl Moves<'_> {
         // Only what still lies in this segment: a file that was brought sooner meanwhile is counted there.
         let settled = segments::settle(&mut tx, segment, &verdicts.done, ItemState::Done).await?;
         let kept = segments::settle(&mut tx, segment, &verdicts.kept, ItemState::Skipped).await?;
-        orphans::forget(&mut tx, job.id, &verdicts.done).await?;
         if work.job.kind() == JobKind::Reunite {
             job.files.failed += fail(work, &mut tx, &verdicts.failures).await?;
         } else {
