@@ -25,7 +25,8 @@ const BYTES_PER_SECOND: u64 = 100_000_000 / 8;
 const SECONDS: u64 = 60;
 const PATIENCE: Duration = Duration::from_secs(20);
 
-struct Served(Child);
+/// A program that lives as long as this.
+pub struct Served(pub Child);
 
 impl Drop for Served {
     fn drop(&mut self) {

@@ -16,6 +16,7 @@ mod restore;
 mod reunite;
 mod settings;
 mod table;
+mod writable;
 
 use std::io::Write;
 use std::path::Path;
@@ -28,13 +29,14 @@ use table::{Figure, Report};
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 type Bench = fn(&Settings) -> Outcome<Report>;
-const BENCHES: [(&str, Bench); 6] = [
+const BENCHES: [(&str, Bench); 7] = [
     ("restore", restore::run),
     ("reunite", reunite::run),
     ("check", check::run),
     ("link", link::run),
     ("growth", growth::run),
     ("gateway", gateway::run),
+    ("writable", writable::run),
 ];
 
 fn main() -> ExitCode {
