@@ -15,3 +15,4 @@ pub mod shell;
 pub mod tickets;
 pub mod ui;
 pub mod volumes;
+pub mod webhooks;

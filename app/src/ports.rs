@@ -8,6 +8,7 @@ use crate::incidents::port::IncidentsPort;
 use crate::restore::port::JobsPort;
 use crate::tickets::port::TicketsPort;
 use crate::volumes::port::VolumesPort;
+use crate::webhooks::port::WebhooksPort;
 
 #[derive(Clone)]
 pub struct Ports {
@@ -17,4 +18,5 @@ pub struct Ports {
     pub incidents: Arc<dyn IncidentsPort>,
     pub tickets: Arc<dyn TicketsPort>,
     pub health: Arc<dyn HealthPort>,
+    pub webhooks: Arc<dyn WebhooksPort>,
 }

@@ -19,6 +19,7 @@ use crate::tickets::pages::{QueuePage, TicketPage};
 use crate::ui::layout::Layout;
 use crate::ui::page::NotFound;
 use crate::volumes::pages::{OverviewPage, VolumePage};
+use crate::webhooks::WebhooksPage;
 
 /// Where the browser's half lies on this server. An empty `js` means that it was not built: pages work, none is live.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -76,6 +77,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/console/components") view=ComponentsPage ssr=SsrMode::Async />
                     <Route path=path!("/console/tickets") view=QueuePage ssr=SsrMode::Async />
                     <Route path=path!("/console/tickets/:number") view=TicketPage ssr=SsrMode::Async />
+                    <Route path=path!("/console/webhooks") view=WebhooksPage ssr=SsrMode::Async />
                     <Route path=path!("/console/*any") view=NotFound ssr=SsrMode::Async />
                 </FlatRoutes>
             </Layout>

@@ -55,11 +55,15 @@ words! {
         /// A host has not reported for so long that nothing it said counts any more.
         HostSilent = "host.silent",
         HostBack = "host.back",
+        /// A person had a message to a webhook tried again that was given up.
+        MessageSentAgain = "webhook.sent_again",
         SignedIn = "account.signed_in",
         SignInRefused = "account.sign_in_refused",
         UserAdded = "account.user_added",
         UserDisabled = "account.user_disabled",
         TokenCreated = "account.token_created",
+        /// From its first report on, an agent's token is for that host alone.
+        TokenBound = "account.token_bound",
         TokenRevoked = "account.token_revoked",
     }
 }

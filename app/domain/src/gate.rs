@@ -5,6 +5,7 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::text;
 use crate::units::counted;
 use crate::volume::ModeState;
 use crate::words;
@@ -35,6 +36,16 @@ pub struct GatePoint {
     pub met: bool,
     /// How it stands; for what is not met, what to do where that is not plain.
     pub detail: String,
+}
+
+impl GatePoint {
+    /// How it stands, in one sentence without its full stop. What is open says by itself what is asked for.
+    pub fn sentence(&self) -> String {
+        match self.met {
+            true => format!("{} ({})", self.what, self.detail),
+            false => text::sentence(&self.detail),
+        }
+    }
 }
 
 /// What the gate looks at.
@@ -147,7 +158,7 @@ fn no_errors(troubles: &[String]) -> GatePoint {
 fn full_check(started: Option<DateTime<Utc>>, tripped_at: DateTime<Utc>) -> GatePoint {
     let trip = time(tripped_at);
     let stands = match started {
-        Some(started) if started >= tripped_at => Ok(format!("the one that started {} has", time(started))),
+        Some(started) if started >= tripped_at => Ok(format!("it started {}", time(started))),
         _ => Err(format!("no full check that started after {trip} has finished")),
     };
     point(GatePointKind::FullCheck, format!("A full check that started after {trip} has finished"), stands)
@@ -157,19 +168,22 @@ fn full_check(started: Option<DateTime<Utc>>, tripped_at: DateTime<Utc>) -> Gate
 fn nothing(kind: GatePointKind, word: &str, number: u64, checked: bool) -> GatePoint {
     let stands = match (number, checked) {
         (0, true) => Ok("the full check found none".to_owned()),
-        (0, false) => Ok("none is known; only the full check will tell".to_owned()),
+        (0, false) => Ok("only the full check will tell".to_owned()),
         _ => Err(format!("{} {word}", counted(number, "file is", "files are"))),
     };
-    point(kind, format!("No file is {word}"), stands)
+    point(kind, format!("No file is known to be {word}"), stands)
 }
 
 /// A copy without files has nothing that could be verified, and gets none while the volume is read-only.
 fn verified(copy: &CopyProof, facts: &GateFacts) -> GatePoint {
     let CopyProof { name, files, good, failed_drill } = copy;
+    if *files == 0 {
+        let what = format!("The copy {name} needs no proof");
+        return point(GatePointKind::CopiesVerified, what, Ok("it holds no file of the catalogue".into()));
+    }
     let drill = format!("run `salvor drill {}`", facts.volume);
     let newest = good.iter().max_by_key(|(at, _)| *at);
     let stands = match (newest, failed_drill) {
-        _ if *files == 0 => Ok(format!("{name} holds no file of the catalogue: there is nothing to verify")),
         (newest, Some((at, why))) if newest.is_none_or(|(good, _)| good <= at) => {
             Err(format!("the last drill of the copy {name} failed ({why}): {drill} again"))
         }

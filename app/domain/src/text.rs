@@ -1,4 +1,4 @@
-//! Which characters people's texts may hold.
+//! Texts for people: which characters theirs may hold, and how a sentence of ours begins.
 
 /// A control character other than the ends of lines and the tab: nobody types one, and PostgreSQL stores no U+0000.
 pub fn is_stray(c: char) -> bool {
@@ -10,9 +10,35 @@ pub fn stray(text: &str) -> Option<String> {
     text.chars().find(|&c| is_stray(c)).map(|c| format!("U+{:04X}", u32::from(c)))
 }
 
+/// With a capital letter, unless it begins with a name that has none: `ext4`, `md0`, `/srv`, `uploads_2`.
+pub fn sentence(text: &str) -> String {
+    let first = text.split(char::is_whitespace).next().unwrap_or_default();
+    let is_word =
+        !first.is_empty() && first.trim_end_matches([',', ':', ';', '.']).chars().all(char::is_alphabetic);
+    if !is_word {
+        return text.to_owned();
+    }
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sentence_begins_with_a_capital_letter_or_a_name() {
+        for (text, told) in [
+            ("the disk is full", "The disk is full"),
+            ("ätzend, it is", "Ätzend, it is"),
+            ("ext4 counts 1 error", "ext4 counts 1 error"),
+            ("/srv is full", "/srv is full"),
+            ("12 files are missing", "12 files are missing"),
+            ("", ""),
+        ] {
+            assert_eq!(sentence(text), told);
+        }
+    }
 
     #[test]
     fn lines_and_tabs_are_text_and_other_controls_are_not() {

@@ -3,6 +3,7 @@
 //! Everything here is worked out from views, once, on the server; the browser only lays it out. Times are told against
 //! [`Glance::at`], never against a clock.
 
+mod head;
 mod next;
 
 use chrono::{DateTime, Utc};
@@ -12,9 +13,11 @@ use salvor_domain::job::JobReport;
 use salvor_domain::units;
 use salvor_domain::volume::{GatePoint, Mode, ModeState};
 
-pub use next::{Step, next_step};
+pub use head::{Draft, HeadLine};
+pub use next::{Step, doing, next_step};
 
 use crate::health::port::{HostView, SignalView, VolumeHealth};
+use crate::incidents::port::IncidentView;
 use crate::restore::words::to_bring_back;
 use crate::volumes::port::{Reach, VolumeView};
 
@@ -25,6 +28,8 @@ pub struct Glances {
     /// In the order of the configuration.
     pub volumes: Vec<Glance>,
     pub hosts: Vec<HostGlance>,
+    /// Incidents that Salvor wrote and nobody has published or discarded, newest first.
+    pub drafts: Vec<Draft>,
 }
 
 /// One volume.
@@ -37,6 +42,8 @@ pub struct Glance {
     /// One sentence without its full stop: what is wrong, and since when.
     pub what: String,
     pub next: Step,
+    /// The job that does most for it just now; absent while nobody and nothing does anything.
+    pub doing: Option<Step>,
     pub mode: ModeState,
     pub gate: Vec<GatePoint>,
     pub reach: Reach,
@@ -57,6 +64,7 @@ pub struct Glance {
 pub struct HostGlance {
     pub name: String,
     pub level: Level,
+    pub alerts_only: bool,
     pub reported_at: DateTime<Utc>,
     pub silent: bool,
     pub revoked: bool,
@@ -68,6 +76,7 @@ impl Glances {
         health: &[VolumeHealth],
         hosts: &[HostView],
         jobs: &[JobReport],
+        incidents: &[IncidentView],
         at: DateTime<Utc>,
     ) -> Self {
         let of = |volume: &VolumeView| health.iter().find(|health| health.volume == volume.name);
@@ -75,42 +84,7 @@ impl Glances {
             at,
             volumes: volumes.iter().map(|volume| Glance::new(volume, of(volume), jobs, at)).collect(),
             hosts: hosts.iter().map(HostGlance::from).collect(),
-        }
-    }
-
-    /// The volume that needs somebody most; of equals the first.
-    pub fn worst(&self) -> Option<&Glance> {
-        self.volumes.iter().rev().max_by_key(|glance| glance.urgency)
-    }
-
-    /// The whole in one sentence, how bad that is, and the next step.
-    pub fn headline(&self) -> (Level, String, Option<Step>) {
-        let Some(worst) = self.worst() else {
-            return (Level::Unknown, "No volume is configured".into(), None);
-        };
-        let waiting = self.volumes.iter().filter(|glance| glance.urgency > Level::Ok).count();
-        let silent = self.hosts.iter().find(|host| host.silent && !host.revoked);
-        match (worst.urgency, silent) {
-            (Level::Ok, Some(host)) => {
-                let since = clock(host.reported_at, self.at);
-                let step =
-                    Step { words: "see why it is silent".into(), href: Some("/console/health".into()) };
-                (Level::Unknown, format!("The host {} is silent since {since}", host.name), Some(step))
-            }
-            (Level::Ok, None) if self.volumes.len() > 1 => {
-                (Level::Ok, "All volumes are normal, and no loss is known".into(), None)
-            }
-            (urgency, _) => {
-                let others = u64::try_from(waiting.saturating_sub(1)).unwrap_or(u64::MAX);
-                let more = match others {
-                    0 => String::new(),
-                    _ => format!(
-                        " ({} you too)",
-                        units::counted(others, "more volume needs", "more volumes need")
-                    ),
-                };
-                (urgency, format!("{}{more}", worst.what), Some(worst.next.clone()))
-            }
+            drafts: incidents.iter().filter(|incident| incident.draft).map(Draft::from).collect(),
         }
     }
 
@@ -140,6 +114,7 @@ impl Glance {
             urgency,
             what,
             next: next_step(volume, health, &own),
+            doing: doing(&own),
             mode: volume.mode.clone(),
             gate: volume.gate_points.clone(),
             reach: volume.reach.clone(),
@@ -171,6 +146,7 @@ impl From<&HostView> for HostGlance {
         Self {
             name: host.name.clone(),
             level: host.level,
+            alerts_only: host.alerts_only,
             reported_at: host.reported_at,
             silent: host.silent,
             revoked: host.revoked,

@@ -1,6 +1,7 @@
 //! Storage health: hosts, what they read of their disks, arrays and file systems, and what that means for volumes.
 
 pub mod api;
+pub mod facts;
 pub mod glance;
 pub mod history;
 pub mod islands;

@@ -1,10 +1,13 @@
 //! What the pages and the API say of storage health, and what can be asked of it.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use salvor_domain::account::Actor;
 use salvor_domain::health::{Facts, Level, NodeKind, Probe};
 
+use crate::health::glance::Glances;
 use crate::problem::Problem;
 
 /// What was read last of one subject by one probe, as `GET /api/v1/signals` answers it.
@@ -66,6 +69,10 @@ pub struct HostView {
     pub version: String,
     /// It reports through an agent; otherwise a server reads it itself.
     pub is_agent: bool,
+    /// No agent reports for it, and no server reads it: Alertmanager names it, and that is all that is known. It was then told of last
+    /// at `reported_at`.
+    #[serde(default)]
+    pub alerts_only: bool,
     pub reported_at: DateTime<Utc>,
     /// It has not reported for so long that nothing it said counts any more.
     pub silent: bool,
@@ -132,6 +139,8 @@ pub struct Point {
 
 #[async_trait]
 pub trait HealthPort: Send + Sync {
+    /// All volumes and hosts as they stood a moment ago.
+    async fn glances(&self) -> Result<Arc<Glances>, Problem>;
     async fn hosts(&self) -> Result<Vec<HostView>, Problem>;
     async fn signals(&self, filter: SignalsFilter) -> Result<Vec<SignalView>, Problem>;
     /// Of each configured volume, in their order.
@@ -194,6 +203,7 @@ impl HostView {
             name: "store1".into(),
             version: "0.1.0".into(),
             is_agent: true,
+            alerts_only: false,
             reported_at: at,
             silent: false,
             revoked: false,

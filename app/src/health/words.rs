@@ -1,6 +1,7 @@
 //! What the pages say of signals: plain functions from a word to words.
 
 use salvor_domain::health::{NodeKind, Probe};
+use salvor_domain::text::sentence;
 
 /// What a probe looks at.
 pub fn probe(probe: Probe) -> &'static str {
@@ -33,24 +34,22 @@ pub fn kind(kind: NodeKind) -> &'static str {
     }
 }
 
-/// A fact's name for people: `errors_count` is `errors count`.
-pub fn fact(name: &str) -> String {
-    name.replace('_', " ")
+/// Why something is as it is, as a sentence without its full stop. One that begins with the name of its subject keeps that as it is.
+pub fn reason(subject: &str, reason: &str) -> String {
+    let name = subject.rsplit_once(':').map_or(subject, |(_, name)| name);
+    let text = reason.trim_end_matches('.');
+    if text.starts_with(name) { text.to_owned() } else { sentence(text) }
 }
 
-/// A fact's value on one line, as it was read.
-pub fn value(value: &serde_json::Value) -> String {
-    match value {
-        serde_json::Value::String(text) => text.clone(),
-        serde_json::Value::Null => "not given".to_owned(),
-        serde_json::Value::Bool(true) => "yes".to_owned(),
-        serde_json::Value::Bool(false) => "no".to_owned(),
-        other => other.to_string(),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_begins_with_a_capital_letter_or_the_name_of_its_subject() {
+        assert_eq!(reason("sda", "the disk is failing."), "The disk is failing");
+        assert_eq!(reason("sda", "sda is failing"), "sda is failing");
+        assert_eq!(reason("volume:uploads", "uploads does not answer"), "uploads does not answer");
+        assert_eq!(reason("fs:/srv", "ext4 counts 1 error"), "ext4 counts 1 error");
     }
-}
-
-/// With a capital letter.
-pub fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }

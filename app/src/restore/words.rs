@@ -3,6 +3,7 @@
 use salvor_domain::job::{FileCounts, JobControl, JobKind, JobReport, JobRequest, REUNITED};
 use salvor_domain::path::Glob;
 use salvor_domain::progress::EtaRange;
+use salvor_domain::text::sentence;
 use salvor_domain::units;
 use salvor_domain::volume::Mode;
 
@@ -154,12 +155,6 @@ pub fn paused(report: &JobReport) -> Option<String> {
         Some(at) => format!("{}. Next try at {}.", sentence(reason), at.format("%H:%M:%S UTC")),
         None => format!("Paused: {reason}"),
     })
-}
-
-/// With a capital letter.
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// Whether there is anything to retry.

@@ -1,4 +1,4 @@
-//! The frame of every page: skip link, navigation, what went wrong just now, and the page itself.
+//! The frame of every page: skip link, navigation, what must not wait, what went wrong just now, and the page itself.
 
 use leptos::prelude::*;
 use leptos::server_fn::error::ServerFnUrlError;
@@ -6,11 +6,13 @@ use leptos_router::hooks::{use_location, use_query_map};
 use leptos_router::params::ParamsMap;
 
 use crate::accounts::port::Viewer;
+use crate::health::islands::LiveStrip;
+use crate::ports::Ports;
 use crate::problem::Problem;
 use crate::ui::address::PROBLEM;
 
 /// The pages that the navigation leads to, by address and name.
-const PLACES: [(&str, &str); 7] = [
+const PLACES: [(&str, &str); 8] = [
     ("/console", "Overview"),
     ("/console/health", "Health"),
     ("/console/jobs", "Jobs"),
@@ -18,6 +20,7 @@ const PLACES: [(&str, &str); 7] = [
     ("/console/incidents", "Incidents"),
     ("/console/tickets", "Tickets"),
     ("/console/components", "Components"),
+    ("/console/webhooks", "Webhooks"),
 ];
 
 #[component]
@@ -29,11 +32,52 @@ pub fn Layout(children: Children) -> impl IntoView {
         <a class="skip" href="#main">
             "Skip to the page"
         </a>
-        {viewer.map(|viewer| view! { <Navigation viewer path /> })}
+        {viewer.map(|viewer| {
+            let strip = strip(&path);
+            view! {
+                <Navigation viewer path />
+                {strip}
+            }
+        })}
         <main id="main" tabindex="-1">
             {problem.map(|text| view! { <Alert text /> })}
             {children()}
         </main>
+    }
+}
+
+/// What must not wait, on every page that does not say it itself.
+fn strip(path: &str) -> Option<impl IntoView + use<>> {
+    let Place::Elsewhere { volume } = Place::of(path) else { return None };
+    let ports = use_context::<Ports>();
+    let load = async move { ports.ok_or(Problem::Unavailable)?.health.glances().await };
+    // Where it cannot be read the page says so itself.
+    Some(Suspend::new(async move {
+        load.await.ok().map(|glances| {
+            let strip = glances.pressing(volume.as_deref());
+            view! { <LiveStrip strip but=volume /> }
+        })
+    }))
+}
+
+/// Which page it is, for the strip.
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    /// Its head line says all.
+    Overview,
+    /// The page of a volume, whose banner speaks for that one; or any other.
+    Elsewhere { volume: Option<String> },
+}
+
+impl Place {
+    fn of(path: &str) -> Self {
+        let path = path.trim_end_matches('/');
+        match path.strip_prefix("/console/volumes/") {
+            // Names of volumes are written as they are in an address.
+            Some(name) => Self::Elsewhere { volume: Some(name.to_owned()) },
+            None if path == "/console" => Self::Overview,
+            None => Self::Elsewhere { volume: None },
+        }
     }
 }
 
@@ -123,6 +167,14 @@ mod tests {
             assert_eq!(current[0].0, place);
         }
         assert!(!is_within("/console/jobsite", "/console/jobs"));
+    }
+
+    #[test]
+    fn only_a_page_that_says_it_itself_has_no_strip() {
+        let elsewhere = |volume: Option<&str>| Place::Elsewhere { volume: volume.map(str::to_owned) };
+        assert_eq!(Place::of("/console/"), Place::Overview);
+        assert_eq!(Place::of("/console/jobs"), elsewhere(None));
+        assert_eq!(Place::of("/console/volumes/uploads"), elsewhere(Some("uploads")));
     }
 
     #[test]

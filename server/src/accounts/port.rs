@@ -1,11 +1,13 @@
 //! The accounts behind the pages.
 
 use async_trait::async_trait;
-use salvor_app::accounts::port::{AccountsPort, Viewer};
+use salvor_app::accounts::port::{AccountsPort, TokenView, Viewer};
 use salvor_app::problem::Problem;
+use salvor_domain::account::Permission;
 
 use super::service;
 use crate::core::Core;
+use crate::volumes::service::require;
 
 pub struct Accounts(pub Core);
 
@@ -25,6 +27,19 @@ impl AccountsPort for Accounts {
 
     async fn set_password(&self, viewer: &Viewer, password: &str) -> Result<(), Problem> {
         Ok(service::set_password(&self.0, &viewer.email, password, None).await?)
+    }
+
+    async fn tokens(&self, viewer: &Viewer) -> Result<Vec<TokenView>, Problem> {
+        require(&viewer.actor(), Permission::ManageAccounts)?;
+        let view = |token: service::Token| TokenView {
+            name: token.name,
+            role: token.role,
+            host: token.host,
+            seen_at: token.seen_at,
+            expires_at: token.expires_at,
+            revoked_at: token.revoked_at,
+        };
+        Ok(service::tokens(&self.0).await?.into_iter().map(view).collect())
     }
 
     async fn viewer(&self, session: &str) -> Result<Option<Viewer>, Problem> {

@@ -24,6 +24,10 @@ const LINK_HOLDS: TimeDelta = TimeDelta::hours(24);
 const SEEN_EVERY: TimeDelta = TimeDelta::minutes(1);
 const FIRST_ADMIN: &str = "admin@localhost";
 const TOKEN_PREFIX: &str = "salvor_";
+/// Before a token's name where it stands for who acts.
+const TOKEN_ACTOR: &str = "token:";
+/// As a report's.
+const LONGEST_HOST: usize = 300;
 
 #[derive(Debug, Clone)]
 pub struct User {
@@ -44,6 +48,8 @@ pub struct Token {
     pub expires_at: Option<DateTime<Utc>>,
     pub revoked_at: Option<DateTime<Utc>>,
     pub seen_at: Option<DateTime<Utc>>,
+    /// The one host that an agent's token reports for; absent until its first report.
+    pub host: Option<String>,
 }
 
 impl Token {
@@ -215,9 +221,11 @@ pub async fn create_token(
     actor: &Actor,
     name: &str,
     role: Role,
+    host: Option<&str>,
     holds_for: Option<TimeDelta>,
 ) -> Result<(Token, String)> {
     let name = checked_token_name(name)?;
+    let host = host.map(|host| checked_host(host, role)).transpose()?;
     let now = core.clock.now();
     let expires_at = match holds_for {
         Some(span) => Some(
@@ -228,9 +236,9 @@ pub async fn create_token(
         None => None,
     };
     let id = core.new_token_id();
-    let token = Token { id, name, role, created_at: now, expires_at, revoked_at: None, seen_at: None };
+    let token = Token { id, name, role, created_at: now, expires_at, revoked_at: None, seen_at: None, host };
     let mut tx = core.db.begin().await?;
-    if store::tokens(&mut tx).await?.iter().any(|other| other.name == token.name) {
+    if store::token_by_name(&mut tx, &token.name).await?.is_some() {
         return Err(Error::conflict(format!(
             "There is a token \"{}\" already; choose another name.",
             token.name
@@ -238,7 +246,8 @@ pub async fn create_token(
     }
     let secret = format!("{TOKEN_PREFIX}{}", new_secret().0);
     store::insert_token(&mut tx, &token, &secret_hash(&secret)).await?;
-    let summary = format!("{} made the token \"{}\" with the role {role}.", actor.name, token.name);
+    let of = token.host.as_ref().map(|host| format!(" for the host {host}")).unwrap_or_default();
+    let summary = format!("{} made the token \"{}\" with the role {role}{of}.", actor.name, token.name);
     events::record(&mut tx, now, actor, EventKind::TokenCreated, &token.name, &summary).await?;
     tx.commit().await?;
     Ok((token, secret))
@@ -251,7 +260,7 @@ pub async fn tokens(core: &Core) -> Result<Vec<Token>> {
 pub async fn revoke_token(core: &Core, actor: &Actor, name: &str) -> Result<()> {
     let now = core.clock.now();
     let mut tx = core.db.begin().await?;
-    let token = store::tokens(&mut tx).await?.into_iter().find(|token| token.name == name);
+    let token = store::token_by_name(&mut tx, name).await?;
     let token = token.ok_or_else(|| Error::not_found(format!("There is no token \"{name}\".")))?;
     if token.revoked_at.is_none() {
         store::revoke_token(&mut tx, token.id, now).await?;
@@ -273,7 +282,38 @@ pub async fn token_holder(core: &Core, token: &str) -> Result<Option<Actor>> {
         store::token_seen(&mut tx, token.id, now).await?;
         tx.commit().await?;
     }
-    Ok(Some(Actor { name: format!("token:{}", token.name), role: token.role }))
+    Ok(Some(actor_of(&token)))
+}
+
+/// Refuses a report about `host` with this token unless that is the host of the token. An agent's first report binds it, for good; a
+/// token that may do more than report, and a person, speak for any.
+pub async fn bind_token(tx: &mut Tx, now: DateTime<Utc>, name: &str, host: &str) -> Result<()> {
+    let Some(token) = store::token_by_name(tx, name).await?.filter(|token| token.role == Role::Agent) else {
+        return Ok(());
+    };
+    if token.host.is_none() && store::bind_token(tx, token.id, host).await? {
+        let summary = format!("The token \"{name}\" is for the host {host} from its first report on.");
+        let actor = actor_of(&token);
+        return Ok(events::record(tx, now, &actor, EventKind::TokenBound, name, &summary).await?);
+    }
+    // It may have been bound since it was read.
+    let bound = store::token_by_name(tx, name).await?.and_then(|token| token.host);
+    match bound {
+        Some(bound) if bound != host => Err(Error::Forbidden(format!(
+            "This token is for the host {bound} and does not report for {host}: on the server, \
+             `salvor token create NAME --role agent --host {host}` makes one that does."
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// The host that an agent acts for: that of its token.
+pub async fn host_of(core: &Core, agent: &Actor) -> Result<String> {
+    let name = agent.name.strip_prefix(TOKEN_ACTOR).unwrap_or_default();
+    let token = store::token_by_name(&mut core.db.read().await?, name).await?;
+    token.and_then(|token| token.host).ok_or_else(|| {
+        Error::Forbidden("This takes a token that is for one host: an agent's, once it has reported.".into())
+    })
 }
 
 /// Names of the tokens that hold no more.
@@ -318,6 +358,23 @@ fn checked_email(email: &str) -> Result<String> {
     }
 }
 
+fn checked_host(host: &str, role: Role) -> Result<String> {
+    if role != Role::Agent {
+        return Err(Error::invalid(format!(
+            "Only a token of the role agent is for a host, not one of {role}."
+        )));
+    }
+    let fits = (1..=LONGEST_HOST).contains(&host.chars().count())
+        && host.trim() == host
+        && !host.chars().any(char::is_control);
+    let rule = format!("give the name that its agent reports, of 1 to {LONGEST_HOST} characters");
+    if fits { Ok(host.to_owned()) } else { Err(Error::invalid(format!("\"{host}\" is no host; {rule}"))) }
+}
+
+fn actor_of(token: &Token) -> Actor {
+    Actor { name: format!("{TOKEN_ACTOR}{}", token.name), role: token.role }
+}
+
 fn checked_token_name(name: &str) -> Result<String> {
     let fits = (1..=64).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
@@ -341,5 +398,8 @@ mod tests {
         }
         assert!(checked_token_name("deploy-1").is_ok());
         assert!(checked_token_name("a b").is_err() && checked_token_name("").is_err());
+        assert_eq!(checked_host("store1.example.com", Role::Agent).unwrap(), "store1.example.com");
+        assert!(checked_host("", Role::Agent).is_err() && checked_host("a\n", Role::Agent).is_err());
+        assert!(checked_host("store1", Role::Viewer).unwrap_err().to_string().contains("agent"));
     }
 }

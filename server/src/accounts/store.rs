@@ -149,31 +149,43 @@ pub async fn forget(tx: &mut Tx, now: DateTime<Utc>, seen_before: DateTime<Utc>)
 pub async fn insert_token(tx: &mut Tx, token: &Token, hash: &[u8]) -> sqlx::Result<()> {
     execute!(
         tx,
-        "INSERT INTO api_tokens (id, name, role, token_hash, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO api_tokens (id, name, role, token_hash, created_at, expires_at, host) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
         token.id.to_string(),
         &token.name,
         token.role.as_str(),
         hash,
         token.created_at,
         token.expires_at,
+        token.host.as_deref(),
     )
     .map(drop)
 }
 
 pub async fn tokens(tx: &mut Tx) -> sqlx::Result<Vec<Token>> {
-    let sql =
-        "SELECT id, name, role, created_at, expires_at, revoked_at, seen_at FROM api_tokens ORDER BY name";
+    let sql = "SELECT id, name, role, created_at, expires_at, revoked_at, seen_at, host FROM api_tokens ORDER BY name";
     fetch_all!(tx, TokenRow, sql)?.into_iter().map(Token::try_from).collect()
 }
 
 pub async fn token_by_hash(tx: &mut Tx, hash: &[u8]) -> sqlx::Result<Option<Token>> {
-    let sql = "SELECT id, name, role, created_at, expires_at, revoked_at, seen_at FROM api_tokens \
+    let sql = "SELECT id, name, role, created_at, expires_at, revoked_at, seen_at, host FROM api_tokens \
                WHERE token_hash = $1";
     fetch_optional!(tx, TokenRow, sql, hash)?.map(Token::try_from).transpose()
 }
 
 pub async fn token_seen(tx: &mut Tx, id: TokenId, now: DateTime<Utc>) -> sqlx::Result<()> {
     execute!(tx, "UPDATE api_tokens SET seen_at = $1 WHERE id = $2", now, id.to_string()).map(drop)
+}
+
+pub async fn token_by_name(tx: &mut Tx, name: &str) -> sqlx::Result<Option<Token>> {
+    let sql = "SELECT id, name, role, created_at, expires_at, revoked_at, seen_at, host FROM api_tokens WHERE name = $1";
+    fetch_optional!(tx, TokenRow, sql, name)?.map(Token::try_from).transpose()
+}
+
+/// Whether this call bound it: a token that has a host keeps it.
+pub async fn bind_token(tx: &mut Tx, id: TokenId, host: &str) -> sqlx::Result<bool> {
+    let sql = "UPDATE api_tokens SET host = $1 WHERE id = $2 AND host IS NULL";
+    Ok(execute!(tx, sql, host, id.to_string())? > 0)
 }
 
 pub async fn revoke_token(tx: &mut Tx, id: TokenId, now: DateTime<Utc>) -> sqlx::Result<()> {
@@ -222,6 +234,7 @@ struct TokenRow {
     expires_at: Option<DateTime<Utc>>,
     revoked_at: Option<DateTime<Utc>>,
     seen_at: Option<DateTime<Utc>>,
+    host: Option<String>,
 }
 
 impl TryFrom<TokenRow> for Token {
@@ -236,6 +249,7 @@ impl TryFrom<TokenRow> for Token {
             expires_at: row.expires_at,
             revoked_at: row.revoked_at,
             seen_at: row.seen_at,
+            host: row.host,
         })
     }
 }

@@ -63,7 +63,11 @@ fn text(health: &Health, now: DateTime<Utc>) -> String {
             (false, false) => word(host.level).to_owned(),
         };
         let age = ago(host.reported_at, now);
-        text.push_str(&format!("host {}: {is}, reported {age} ago (Salvor {})\n", host.name, host.version));
+        let told = match host.alerts_only {
+            true => format!("alerts only, no agent; the last came {age} ago"),
+            false => format!("reported {age} ago (Salvor {})", host.version),
+        };
+        text.push_str(&format!("host {}: {is}, {told}\n", host.name));
     }
     for volume in &health.volumes {
         let since = volume.since.map_or(String::new(), |since| format!(" since {}", time(since)));

@@ -19,6 +19,9 @@ pub enum Args {
         /// viewer, responder, operator or admin; agent for a storage host that reports
         #[arg(long)]
         role: Role,
+        /// The only host that the token may report for; without this it is the one that it reports for first
+        #[arg(long, value_name = "HOST")]
+        host: Option<String>,
         /// Days that it holds; without this it holds until it is revoked
         #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
         expires: Option<u32>,
@@ -31,9 +34,10 @@ pub enum Args {
 
 pub async fn run(core: Core, args: Args) -> Result<ExitCode, CliError> {
     match args {
-        Args::Create { name, role, expires } => {
+        Args::Create { name, role, host, expires } => {
             let holds_for = expires.map(|days| TimeDelta::days(i64::from(days)));
-            let (_, secret) = service::create_token(&core, &actor(), &name, role, holds_for).await?;
+            let (_, secret) =
+                service::create_token(&core, &actor(), &name, role, host.as_deref(), holds_for).await?;
             println!("{secret}");
         }
         Args::List => {
@@ -45,7 +49,12 @@ pub async fn run(core: Core, args: Args) -> Result<ExitCode, CliError> {
                     (None, Some(at)) => format!("until {}", at.format("%Y-%m-%d")),
                     (None, None) => "until revoked".to_owned(),
                 };
-                println!("{:<32} {:<10} {state}", token.name, token.role);
+                let host = match (token.role, token.host) {
+                    (Role::Agent, Some(host)) => format!("  for the host {host}"),
+                    (Role::Agent, None) => "  for the host that it reports for first".to_owned(),
+                    _ => String::new(),
+                };
+                println!("{:<32} {:<10} {state}{host}", token.name, token.role);
             }
         }
         Args::Revoke { name } => {

@@ -9,6 +9,7 @@ use salvor_domain::health::{Level, Node, NodeKind, Probe, Reading, Report, groun
 use super::batch::{Batch, Read};
 use super::store::{self, Host};
 use super::{bounds, silence};
+use crate::accounts::service as accounts;
 use crate::core::Core;
 use crate::error::Result;
 
@@ -25,6 +26,9 @@ pub async fn ingest(core: &Core, report: Report, via: Via) -> Result<()> {
     let now = core.clock.now();
     let report = bounds::checked(report, now)?;
     let mut tx = core.db.begin().await?;
+    if let Via::Agent { token } = &via {
+        accounts::bind_token(&mut tx, now, token, &report.host).await?;
+    }
     let host = store::hold_host(&mut tx, &report.host, now).await?;
     let mut known: HashMap<_, _> = store::signals_of(&mut tx, &host.name)
         .await?

@@ -16,7 +16,9 @@ const SPACE: [(&str, &str, &str); 2] = [
 
 pub async fn into(page: &mut Page, core: &Core) -> Result<()> {
     let now = core.clock.now();
-    let hosts = service::hosts(core).await?;
+    let mut hosts = service::hosts(core).await?;
+    // One that only alerts name has nobody who could fall silent.
+    hosts.retain(|host| !host.alerts_only);
     page.family("salvor_host_silent", "gauge", "1 while nothing that the host said counts.");
     for host in &hosts {
         page.sample("salvor_host_silent", &[("host", &host.name)], u8::from(host.silent));

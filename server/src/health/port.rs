@@ -1,7 +1,10 @@
 //! The port of this slice: what the pages ask, answered by the service.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use salvor_app::health::glance::Glances;
 use salvor_app::health::port::{
     Change, HealthPort, HostView, SignalKey, SignalView, SignalsFilter, VolumeHealth,
 };
@@ -10,11 +13,16 @@ use salvor_domain::account::Actor;
 
 use super::service;
 use crate::core::Core;
+use crate::http::glances::Looks;
 
-pub struct Health(pub Core);
+pub struct Health(pub Core, pub Looks);
 
 #[async_trait]
 impl HealthPort for Health {
+    async fn glances(&self) -> Result<Arc<Glances>, Problem> {
+        self.1.glances(&self.0).await
+    }
+
     async fn hosts(&self) -> Result<Vec<HostView>, Problem> {
         Ok(service::hosts(&self.0).await?)
     }

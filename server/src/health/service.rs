@@ -21,6 +21,7 @@ pub use super::alerts::notified;
 pub use super::forget::forget;
 pub use super::ingest::{Via, ingest};
 pub use super::silence::{record as record_silence, watch};
+pub use super::store::newest_change;
 
 /// Whoever needs longer mends it, or takes the thing out.
 const LONGEST_MUTE: TimeDelta = TimeDelta::days(90);
@@ -44,9 +45,12 @@ pub async fn signals(core: &Core, filter: &SignalsFilter) -> Result<Vec<SignalVi
     Ok(signals)
 }
 
+/// Those that report first; then those that alerts alone tell of.
 pub async fn hosts(core: &Core) -> Result<Vec<HostView>> {
     let look = Look::at(core, &mut core.db.read().await?).await?;
-    Ok(look.hosts.iter().map(|host| look.host(host)).collect())
+    let mut hosts: Vec<_> = look.hosts.iter().map(|host| look.host(host)).collect();
+    hosts.extend(look.hosts_of_alerts());
+    Ok(hosts)
 }
 
 /// In the order of the configuration.

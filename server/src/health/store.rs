@@ -9,7 +9,7 @@ use salvor_domain::health::{Facts, Level, Node, Probe};
 use sqlx::AssertSqlSafe;
 use sqlx::types::Json;
 
-use crate::database::{Tx, bad_row, build, execute, fetch_all, fetch_optional};
+use crate::database::{Tx, bad_row, build, execute, fetch_all, fetch_optional, scalar};
 
 /// Rows a statement: their values stay well under SQLite's 32,766.
 const CHUNK: usize = 1_000;
@@ -226,6 +226,11 @@ pub async fn changes(tx: &mut Tx, signals: &[i64], limit: i64) -> sqlx::Result<V
         query.build_query_as::<RawChange>().fetch_all(connection).await
     })?;
     rows.into_iter().map(Change::try_from).collect()
+}
+
+/// The id of the newest change of any signal; 0 when there is none.
+pub async fn newest_change(tx: &mut Tx) -> sqlx::Result<i64> {
+    scalar!(tx, i64, "SELECT coalesce(max(id), 0) FROM signal_changes")
 }
 
 /// Keeps the newest `kept` changes of each signal, and none from before `before`.

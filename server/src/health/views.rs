@@ -1,6 +1,6 @@
 //! What people and the API see of storage health: signals as they count now, hosts as trees, volumes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use salvor_app::health::port::{HostView, Mute, NodeView, Point, SignalView, VolumeHealth};
@@ -116,6 +116,7 @@ impl Look {
             name: host.name.clone(),
             version: host.version.clone(),
             is_agent: host.token.is_some(),
+            alerts_only: false,
             reported_at: host.reported_at,
             silent: self.is_silent(host),
             revoked: self.is_revoked(host),
@@ -134,6 +135,29 @@ impl Look {
                 })
                 .collect(),
         }
+    }
+
+    /// Hosts that alerts name, and that nobody reports for: that no alert fires does not make them well.
+    pub fn hosts_of_alerts(&self) -> Vec<HostView> {
+        let alerts = self.signals.iter().filter(|signal| signal.probe == Probe::Alert);
+        let mut told_at: BTreeMap<&str, DateTime<Utc>> = BTreeMap::new();
+        for alert in alerts.filter(|alert| !self.hosts.iter().any(|host| host.name == alert.host)) {
+            let newest = told_at.entry(&alert.host).or_insert(alert.read_at);
+            *newest = alert.read_at.max(*newest);
+        }
+        let view = |(name, reported_at): (&str, _)| {
+            let host = Host {
+                name: name.to_owned(),
+                version: String::new(),
+                token: None,
+                reported_at,
+                silent_at: None,
+                nodes: Vec::new(),
+            };
+            let view = self.host(&host);
+            HostView { alerts_only: true, silent: false, level: view.level.max(Level::Unknown), ..view }
+        };
+        told_at.into_iter().map(view).collect()
     }
 
     pub async fn volume(&self, tx: &mut Tx, name: &str) -> Result<VolumeHealth> {

@@ -26,6 +26,7 @@ use crate::health::Health;
 use crate::http::{AppState, Caller};
 use crate::restore::Jobs;
 use crate::volumes::Volumes;
+use crate::webhooks::Webhooks;
 
 /// The pages that the permission table names, each answered by the console's own router, and the server functions.
 ///
@@ -72,7 +73,8 @@ fn ports(state: &AppState) -> Ports {
         jobs: Arc::new(Jobs(core())),
         incidents: Arc::new(state.incidents.clone()),
         tickets: Arc::new(state.tickets.clone()),
-        health: Arc::new(Health(core())),
+        health: Arc::new(Health(core(), state.looks.clone())),
+        webhooks: Arc::new(Webhooks(core())),
     }
 }
 

@@ -60,6 +60,7 @@ pub const TABLE: &[Row] = &[
     (Method::GET, "/console/components", VIEW),
     (Method::GET, "/console/tickets", VIEW),
     (Method::GET, "/console/tickets/{number}", VIEW),
+    (Method::GET, "/console/webhooks", VIEW),
     (Method::GET, "/console/{*any}", VIEW),
     // The console's server functions.
     (Method::POST, "/console/do/read_job", VIEW),
@@ -86,6 +87,7 @@ pub const TABLE: &[Row] = &[
     (Method::POST, "/console/do/restore_ticket", TICKETS),
     (Method::POST, "/console/do/reply_ticket", TICKETS),
     (Method::POST, "/console/do/close_ticket", TICKETS),
+    (Method::POST, "/console/do/send_again", JOBS),
     // The public pages.
     (Method::GET, "/", Public),
     (Method::GET, "/history", Public),

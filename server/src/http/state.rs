@@ -13,6 +13,7 @@ use crate::core::Core;
 use crate::error::Result;
 use crate::gateway::Gateway;
 use crate::http::feed::Feed;
+use crate::http::glances::Looks;
 use crate::incidents::{Board, Incidents};
 use crate::tickets::Tickets;
 use crate::volumes::modes::Modes;
@@ -35,6 +36,8 @@ pub struct AppState {
     pub modes: Modes,
     /// What gives files out, on a port of its own.
     pub gateway: Gateway,
+    /// All volumes and hosts at a glance, for pages and for those that listen.
+    pub looks: Looks,
     /// Holders of tokens, for the same.
     pub remembered: Remembered,
     /// Cancelled when the server stops: streams end then.
@@ -62,6 +65,7 @@ impl AppState {
             tickets,
             modes,
             gateway,
+            looks: Looks::default(),
             remembered: Remembered::default(),
             stop,
             tasks: TaskTracker::new(),

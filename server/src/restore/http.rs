@@ -42,7 +42,6 @@ pub fn routes() -> Router<AppState> {
         .route("/api/v1/readiness", get(all_readiness))
         .route("/api/v1/volumes/{name}/readiness", get(one_readiness))
         .layer(Extension(Live::default()))
-        .layer(Extension(Looks::default()))
 }
 
 #[derive(Debug, serde::Deserialize)]
@@ -192,7 +191,7 @@ async fn live(
     State(core): State<Core>,
     State(stop): State<CancellationToken>,
     Extension(live): Extension<Live>,
-    Extension(looks): Extension<Looks>,
+    State(looks): State<Looks>,
     Query(wanted): Query<Wanted>,
 ) -> Response {
     let volumes = looks.stream(core.clone());

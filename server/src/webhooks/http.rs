@@ -3,10 +3,10 @@
 use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
-use chrono::{DateTime, Utc};
+use salvor_app::webhooks::port::DeliveryView;
 use salvor_domain::delivery::DeliveryState;
 
-use super::store::{self, Delivery};
+use super::store::Delivery;
 use crate::core::Core;
 use crate::http::{Answer, AppState, Json, Query};
 
@@ -23,31 +23,12 @@ struct Wanted {
     limit: Option<u32>,
 }
 
-#[derive(Debug, serde::Serialize)]
-struct DeliveryView {
-    /// What the receiver knows a repetition by.
-    id: String,
-    /// The receiver's server; the rest of its address may hold a secret.
-    to: String,
-    r#type: String,
-    subject: String,
-    state: DeliveryState,
-    attempts: u32,
-    /// When it is tried next; absent when it came to its end.
-    due_at: Option<DateTime<Utc>>,
-    created_at: DateTime<Utc>,
-    settled_at: Option<DateTime<Utc>>,
-    last_error: Option<String>,
-}
-
 async fn deliveries(
     State(core): State<Core>,
     Query(wanted): Query<Wanted>,
 ) -> Answer<Json<Vec<DeliveryView>>> {
     let limit = wanted.limit.unwrap_or(LISTED).clamp(1, MOST);
-    let mut tx = core.db.read().await?;
-    let all = store::list(&mut tx, wanted.state, i64::from(limit)).await?;
-    Ok(Json(all.into_iter().map(DeliveryView::from).collect()))
+    Ok(Json(super::deliveries(&core, wanted.state, limit).await?))
 }
 
 impl From<Delivery> for DeliveryView {
@@ -55,7 +36,7 @@ impl From<Delivery> for DeliveryView {
         Self {
             id: delivery.message_id,
             to: server_of(&delivery.url),
-            r#type: delivery.kind,
+            kind: delivery.kind,
             subject: delivery.subject,
             due_at: (delivery.state == DeliveryState::Waiting).then_some(delivery.due_at),
             state: delivery.state,

@@ -8,20 +8,27 @@
 
 mod deliver;
 pub mod http;
+mod port;
 mod sign;
 mod store;
 
 use chrono::{DateTime, Utc};
+use salvor_app::webhooks::port::DeliveryView;
+use salvor_domain::account::{Actor, Permission};
+use salvor_domain::delivery::DeliveryState;
 use salvor_domain::event::EventKind;
 use serde::Serialize;
 use serde_json::json;
 
 pub use deliver::{client, run, step};
+pub use port::Webhooks;
 
 use crate::clock::random;
 use crate::core::Core;
 use crate::database::Tx;
 use crate::error::{Error, Result};
+use crate::events;
+use crate::volumes::service::require;
 
 /// How long a message that came to its end is kept.
 const KEPT: chrono::TimeDelta = chrono::TimeDelta::days(30);
@@ -45,6 +52,27 @@ pub async fn queue(
         store::add(tx, &format!("msg_{message_id}"), &webhook.url, kind, subject, &body, now).await?;
     }
     Ok(())
+}
+
+/// Newest first.
+pub async fn deliveries(core: &Core, state: Option<DeliveryState>, limit: u32) -> Result<Vec<DeliveryView>> {
+    let all = store::list(&mut core.db.read().await?, state, i64::from(limit)).await?;
+    Ok(all.into_iter().map(DeliveryView::from).collect())
+}
+
+/// Tries one again that was given up, as often as a new one.
+pub async fn send_again(core: &Core, actor: &Actor, id: &str) -> Result<()> {
+    require(actor, Permission::RunJobs)?;
+    let now = core.clock.now();
+    let mut tx = core.db.begin().await?;
+    if !store::revive(&mut tx, id, now).await? {
+        return Err(Error::conflict(
+            "This message does not wait to be sent again: it was taken, or is on its way.",
+        ));
+    }
+    let summary = format!("{} sent the message {id} to its webhook again.", actor.name);
+    events::record(&mut tx, now, actor, EventKind::MessageSentAgain, id, &summary).await?;
+    Ok(tx.commit().await?)
 }
 
 /// Clears away messages that came to their end long ago.

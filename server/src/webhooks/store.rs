@@ -101,6 +101,13 @@ pub async fn list(tx: &mut Tx, state: Option<DeliveryState>, limit: i64) -> sqlx
     rows.into_iter().map(Delivery::try_from).collect()
 }
 
+/// One that was given up is new again, but for its id. Whether there is such a one.
+pub async fn revive(tx: &mut Tx, message_id: &str, now: DateTime<Utc>) -> sqlx::Result<bool> {
+    let sql = "UPDATE deliveries SET state = 'waiting', attempts = 0, due_at = $2, settled_at = NULL \
+               WHERE message_id = $1 AND state = 'dead'";
+    Ok(execute!(tx, sql, message_id, now)? > 0)
+}
+
 pub async fn forget(tx: &mut Tx, before: DateTime<Utc>) -> sqlx::Result<()> {
     execute!(tx, "DELETE FROM deliveries WHERE settled_at < $1", before).map(drop)
 }

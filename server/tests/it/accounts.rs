@@ -68,7 +68,7 @@ on_both_engines! {
 
     async fn a_token_holds_until_it_expires_or_is_revoked(app: &TestApp) {
         let (_, token) =
-            service::create_token(&app.core, &Actor::salvor(), "deploy", Role::Operator, Some(TimeDelta::days(1)))
+            service::create_token(&app.core, &Actor::salvor(), "deploy", Role::Operator, None, Some(TimeDelta::days(1)))
                 .await
                 .unwrap();
         assert!(token.starts_with("salvor_"));

@@ -154,7 +154,7 @@ on_both_engines! {
 
     async fn a_host_that_falls_silent_is_unknown_and_never_green(app: &TestApp) {
         let viewer = app.token(Role::Viewer).await;
-        let (_, agent) = accounts::create_token(&app.core, &Actor::salvor(), "store1", Role::Agent, None).await.unwrap();
+        let (_, agent) = accounts::create_token(&app.core, &Actor::salvor(), "store1", Role::Agent, None, None).await.unwrap();
         tell(app, &agent, &report(app, &[ext4("fs:/srv", 0), disk(Level::Warning)])).await;
         service::record_silence(&app.core).await.unwrap();
         assert_eq!(events(app, "host.silent").await.len(), 0);
@@ -305,6 +305,30 @@ on_both_engines! {
         app.advance(TimeDelta::days(2));
         service::forget(&app.core).await.unwrap();
         assert_eq!(level(md0).await, "unknown");
+    }
+
+    async fn a_host_that_only_alerts_name_is_shown_and_never_green(app: &TestApp) {
+        let (agent, viewer) = (app.token(Role::Agent).await, app.token(Role::Viewer).await);
+        let send = async |status: &str| {
+            app.advance(TimeDelta::seconds(1));
+            let labels = json!({"alertname": "DiskFull", "instance": "store9:9100", "severity": "critical"});
+            let alert = json!({"status": status, "labels": labels, "startsAt": "2026-11-22T20:34:15Z", "fingerprint": "f1"});
+            assert_eq!(app.post_as(&agent, HOOK, json!({"alerts": [alert]})).await.status, StatusCode::NO_CONTENT);
+            ok(app, &viewer, "/api/v1/hosts").await
+        };
+        let hosts = send("firing").await;
+        assert_eq!(hosts.as_array().unwrap().len(), 1, "{hosts}");
+        assert_eq!(
+            (&hosts[0]["name"], &hosts[0]["alerts_only"], &hosts[0]["level"], &hosts[0]["silent"]),
+            (&json!("store9"), &json!(true), &json!("critical"), &json!(false))
+        );
+        let page = app.page(&app.session(Role::Viewer).await, "/console/health").await.text();
+        assert!(page.contains("Alerts only, no agent") && page.contains("DiskFull"), "{page}");
+        assert!(!app.get_as(&viewer, "/metrics").await.text().contains("salvor_host_silent{host=\"store9\""));
+        assert_eq!(send("resolved").await[0]["level"], "unknown", "nobody reads how it is");
+        tell(app, &agent, &Report { host: "store9".into(), ..report(app, &[]) }).await;
+        let hosts = ok(app, &viewer, "/api/v1/hosts").await;
+        assert_eq!((hosts.as_array().unwrap().len(), &hosts[0]["alerts_only"]), (1, &json!(false)), "{hosts}");
     }
 
     async fn an_alert_that_stops_writes_trips_once_a_fault(app: &TestApp) {

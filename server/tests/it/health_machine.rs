@@ -201,6 +201,12 @@ fn what_an_agent_reports_is_known_to_its_server() {
         store2["is_agent"] == true && store2["silent"] == false && store2["nodes"].is_array(),
         "{store2}"
     );
+    let config = std::fs::read_to_string(host.at("salvor.toml")).unwrap();
+    std::fs::write(host.at("salvor.toml"), config.replace("store2", "store3")).unwrap();
+    let output = host.agent(&url, &token, &["--once"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("for the host store2") && said.contains("--role agent --host store3"), "{said}");
     server.run(&["token", "revoke", "store2"]);
     let output = host.agent(&url, &token, &["--once"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));

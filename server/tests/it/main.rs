@@ -35,4 +35,5 @@ mod safety;
 mod said;
 mod tickets;
 mod tidy;
+mod tokens;
 mod volumes;

@@ -101,6 +101,65 @@ fn a_copy_is_verified_by_what_was_found_good_last() {
     }
 }
 
+/// What is on the list in its states, as people read it: nothing twice, and nothing that is not known.
+#[test]
+fn each_point_is_one_sentence() {
+    let facts = |change: &dyn Fn(&mut GateFacts)| {
+        let mut facts = GateFacts { volume: "uploads".into(), verified_since: hour(4), ..all_well() };
+        change(&mut facts);
+        facts
+    };
+    let unchecked = facts(&|facts| facts.full_check_started_at = None);
+    let copy_that = |copy: CopyProof| facts(&move |facts| facts.copies = vec![copy.clone()]);
+    let disk_check =
+        |end| facts(&move |facts| facts.disk_check = Some(DiskCheck { started_at: hour(2), end }));
+    for (facts, kind, words) in [
+        (all_well(), "no_errors", "Nothing that the volume lies on counts errors (as it was read last)"),
+        (
+            facts(&|facts| facts.troubles = vec!["the disk is failing".into()]),
+            "no_errors",
+            "The disk is failing",
+        ),
+        (
+            all_well(),
+            "full_check",
+            "A full check that started after 1970-01-01 01:00:00 UTC has finished (it started 1970-01-01 02:00:00 UTC)",
+        ),
+        (
+            unchecked.clone(),
+            "full_check",
+            "No full check that started after 1970-01-01 01:00:00 UTC has finished",
+        ),
+        (all_well(), "nothing_missing", "No file is known to be missing (the full check found none)"),
+        (unchecked, "nothing_corrupt", "No file is known to be corrupt (only the full check will tell)"),
+        (facts(&|facts| facts.unreadable = 1), "nothing_unreadable", "1 file is unreadable"),
+        (
+            copy_that(copy(&[(5, "drilled")], None)),
+            "copies_verified",
+            "The copy local was verified lately (drilled 1970-01-01 05:00:00 UTC)",
+        ),
+        (
+            copy_that(CopyProof { files: 0, ..copy(&[], None) }),
+            "copies_verified",
+            "The copy local needs no proof (it holds no file of the catalogue)",
+        ),
+        (
+            copy_that(copy(&[], None)),
+            "copies_verified",
+            "Nothing has verified the copy local yet: run `salvor drill uploads`",
+        ),
+        (
+            disk_check(DiskCheckEnd::Running),
+            "disk_check",
+            "The disk check of 1970-01-01 02:00:00 UTC has not ended yet",
+        ),
+    ] {
+        let points = tripped().gate(&facts);
+        let point = points.iter().find(|point| point.kind.as_str() == kind).unwrap();
+        assert_eq!(point.sentence(), words);
+    }
+}
+
 fn any_facts() -> impl Strategy<Value = GateFacts> {
     let check = prop_oneof![Just(DiskCheckEnd::Running), Just(DiskCheckEnd::Well), Just(DiskCheckEnd::Badly)];
     let copies = proptest::collection::vec((0u64..2, -20i64..40, any::<bool>()), 0..3);

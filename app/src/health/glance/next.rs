@@ -108,6 +108,20 @@ fn while_offline(volume: &VolumeView, jobs: &[&JobReport]) -> Step {
     }
 }
 
+/// What is being done about a volume, in the order in which that helps; leads to where it is seen. Jobs of every day are none.
+pub fn doing(jobs: &[&JobReport]) -> Option<Step> {
+    let mends =
+        [JobKind::DiskCheck, JobKind::Restore, JobKind::Reunite, JobKind::Check, JobKind::Drill].into_iter();
+    let job = mends.filter_map(|kind| under_way(jobs, kind)).next()?;
+    let how = match job.state.as_str() {
+        "planned" => "waits for approval",
+        "paused" if job.tries_again_at.is_some() => "is stuck",
+        "paused" => "is paused",
+        _ => "is under way",
+    };
+    Some(Step::new(format!("{} {how}", words::title(job)), Address::console(&["jobs", &job.job])))
+}
+
 /// While it is written to, it may be damaged further. A copy in danger is no reason to stop the volume.
 fn endangered(health: &VolumeHealth) -> bool {
     let is = |signal: &SignalView| {

@@ -209,19 +209,55 @@ fn the_head_line_speaks_of_the_worst_and_counts_the_others() {
         at: NOW,
         volumes: vec![Case::well().glance(), Case::well().lost(1).glance(), Case::well().lost(2).glance()],
         hosts: vec![],
+        drafts: vec![],
     };
-    let (level, what, step) = all.headline();
+    let HeadLine { level, what, next, .. } = all.headline();
     assert_eq!(
         (level, what.as_str()),
         (Level::Critical, "1 file is lost or damaged on uploads (1 more volume needs you too)")
     );
-    assert_eq!(step.unwrap().words, "plan a restore of 1 file");
+    assert_eq!(next.unwrap().words, "plan a restore of 1 file");
     all.volumes.truncate(1);
-    assert_eq!(all.headline().1, "uploads is normal, and no loss is known");
+    assert_eq!(all.headline().what, "uploads is normal, and no loss is known");
     all.hosts = vec![HostGlance { silent: true, ..HostGlance::from(&HostView::sample()) }];
-    assert_eq!(all.headline().0, Level::Unknown, "a silent host is never part of a green line");
+    assert_eq!(all.headline().level, Level::Unknown, "a silent host is never part of a green line");
     all.volumes.clear();
-    assert_eq!(all.headline().1, "No volume is configured");
+    assert_eq!(all.headline().what, "No volume is configured");
+}
+
+#[test]
+fn what_presses_is_said_on_every_page_but_its_own() {
+    let tripped = Case::well().signal(Probe::Ext4, Level::Critical, true).read_only(&[(FullCheck, false)]);
+    let tripped = tripped.job(JobKind::Check, "running").glance();
+    let mut all = Glances {
+        at: NOW,
+        volumes: vec![Case::well().signal(Probe::Smart, Level::Warning, false).glance()],
+        hosts: vec![],
+        drafts: vec![],
+    };
+    assert_eq!(all.pressing(None), None, "a warning waits for the overview");
+    all.volumes.push(tripped);
+    let pressing = all.pressing(None).unwrap();
+    assert_eq!(pressing.what, "uploads is read-only since 00:00 UTC: ext4 reported 1 error");
+    assert_eq!(pressing.doing.unwrap().words, "Full check of uploads is under way");
+    assert_eq!(all.pressing(Some("uploads")), None, "its own page says it");
+    all.drafts = vec![Draft { id: "I1".into(), name: "Uploads".into() }];
+    let untold = all.pressing(Some("uploads")).unwrap();
+    assert_eq!(untold.next.unwrap().href.as_deref(), Some("/console/incidents/I1"));
+    all.drafts.push(all.drafts[0].clone());
+    assert_eq!(all.headline().draft.unwrap().words, "publish or discard 2 draft incidents");
+    // An override takes it away, whatever is still read.
+    all.volumes.pop();
+    all.drafts.clear();
+    assert_eq!(all.pressing(None), None);
+}
+
+#[test]
+fn what_is_waited_for_is_said_once() {
+    let case = Case::well().lost(3).read_only(&[(NothingMissing, false)]).job(JobKind::Restore, "running");
+    let all = Glances { at: NOW, volumes: vec![case.glance()], hosts: vec![], drafts: vec![] };
+    let line = all.headline();
+    assert!(line.doing.is_none() && line.next.unwrap().words.contains("which is under way"));
 }
 
 /// Whatever is so: a volume that is not normal, or that misses files, is never called well; and there is always a step.

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use salvor_domain::health::Level;
 use salvor_domain::volume::{GatePoint, GatePointKind, Mode};
 
-use super::live_glances::next;
+use super::live_strip::next;
 use crate::health::glance::{Glance, Glances, Step};
 use crate::ui::live::{LIVE_WITH_VOLUMES, Line, VOLUMES, listen_for};
 use crate::ui::{Address, Tone, badge};
@@ -104,11 +104,7 @@ fn gate(said: &Said) -> impl IntoView + use<> {
         .iter()
         .map(|point| {
             let (tone, word) = if point.met { (Tone::Ok, "Met") } else { (Tone::Warn, "Open") };
-            // What is open says itself what is asked for.
-            let words = match point.met {
-                true => format!("{} ({})", point.what, point.detail),
-                false => point.detail.clone(),
-            };
+            let words = point.sentence();
             let way = (!point.met).then(|| closes(point, &said.volume)).map(|(words, href)| {
                 view! { <a href=href>{words}</a> }
             });

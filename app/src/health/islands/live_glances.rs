@@ -8,7 +8,8 @@ use salvor_domain::job::JobReport;
 use salvor_domain::readiness::Verdict;
 use salvor_domain::units;
 
-use crate::health::glance::{Glance, Glances, HostGlance, Step, clock};
+use super::live_strip::{next, panel};
+use crate::health::glance::{Glance, Glances, HostGlance, clock};
 use crate::health::host_anchor;
 use crate::restore::islands::job_figures;
 use crate::restore::words;
@@ -31,7 +32,7 @@ pub fn LiveGlances(glances: Glances, jobs: Vec<JobReport>, readiness: Ready) -> 
     });
     let hosts = Memo::new(move |_| glances.with(|all| (all.hosts.clone(), all.at)));
     view! {
-        {move || headline.with(|(level, what, step)| said(*level, what, step.as_ref()))}
+        {move || headline.with(panel)}
         <ul class="tiles" role="list">
             {move || {
                 let tile = |name| tile(name, glances, jobs, &readiness);
@@ -41,30 +42,6 @@ pub fn LiveGlances(glances: Glances, jobs: Vec<JobReport>, readiness: Ready) -> 
         </ul>
         <LiveMark line=line.into() />
     }
-}
-
-/// The head line: the worst thing in one sentence, and the next step.
-fn said(level: Level, what: &str, step: Option<&Step>) -> impl IntoView + use<> {
-    let tone = badge::level(level).0;
-    view! {
-        <div class="alert said-first" role="status" data-tone=tone.as_str()>
-            {tone.icon()}
-            <div>
-                <p class="worst">{format!("{}.", what.trim_end_matches('.'))}</p>
-                {step.map(next)}
-            </div>
-        </div>
-    }
-}
-
-/// `Next: take it offline and check its disk.`
-pub fn next(step: &Step) -> impl IntoView + use<> {
-    let words = step.words.clone();
-    let words = match &step.href {
-        Some(href) => view! { <a href=href.clone()>{words}</a> }.into_any(),
-        None => words.into_any(),
-    };
-    view! { <p class="next">"Next: " {words} "."</p> }
 }
 
 fn tile(
@@ -197,11 +174,15 @@ fn host_tile(hosts: &[HostGlance], at: chrono::DateTime<chrono::Utc>) -> impl In
                 badge::level(host.level)
             };
             let href = format!("/console/health#{}", host_anchor(&host.name));
+            let told = match host.alerts_only {
+                true => "alerts only, no agent".to_owned(),
+                false => format!("reported {}", age(host.reported_at, at)),
+            };
             view! {
                 <li>
                     <a href=href>{host.name.clone()}</a>
                     <Badge tone word />
-                    <span class="muted">{format!("reported {}", age(host.reported_at, at))}</span>
+                    <span class="muted">{told}</span>
                 </li>
             }
         })
@@ -231,7 +212,7 @@ mod tests {
     use chrono::{DateTime, TimeDelta};
 
     fn glances(at: DateTime<chrono::Utc>) -> Glances {
-        Glances::new(&[VolumeView::sample()], &[VolumeHealth::sample()], &[HostView::sample()], &[], at)
+        Glances::new(&[VolumeView::sample()], &[VolumeHealth::sample()], &[HostView::sample()], &[], &[], at)
     }
 
     #[test]

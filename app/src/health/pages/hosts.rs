@@ -1,13 +1,15 @@
-//! Every host that reports, as a tree of what lies on what: volumes and copies, file systems, pools, arrays, disks.
+//! Every host that reports, worst first, as a tree of what lies on what: volumes and copies, file systems, pools, arrays, disks.
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 use leptos_router::params::ParamsMap;
 use salvor_domain::health::{Level, NodeKind};
+use salvor_domain::text::sentence;
 
 use super::tree::{Beneath, Branch, branches};
+use crate::health::islands::LivePart;
 use crate::health::port::{HostView, NodeView, SignalView};
-use crate::health::words::{self, sentence};
+use crate::health::words::{self, reason};
 use crate::health::{host_anchor, node_anchor, signal_page};
 use crate::ports::Ports;
 use crate::problem::Problem;
@@ -62,12 +64,17 @@ fn everything(all: &[HostView], filter: &Filter) -> AnyView {
         .into_any();
     }
     let is_wanted = |host: &&HostView| filter.host.as_ref().is_none_or(|name| *name == host.name);
-    let shown: Vec<_> = all.iter().filter(is_wanted).map(|host| section(host, filter)).collect();
+    let mut wanted: Vec<_> = all.iter().filter(is_wanted).collect();
+    wanted.sort_by_key(|host| std::cmp::Reverse(worst(host)));
+    let shown: Vec<_> = wanted.into_iter().map(|host| section(host, filter)).collect();
     let none = shown.is_empty().then(|| view! { <Empty>"No host of this name reports."</Empty> });
     view! {
         {filter_form(all, filter)}
-        {none}
-        {shown}
+        <div id="hosts">
+            {none}
+            {shown}
+        </div>
+        <LivePart id="hosts".to_owned() />
     }
     .into_any()
 }
@@ -107,9 +114,10 @@ fn section(host: &HostView, filter: &Filter) -> impl IntoView + use<> {
         (false, true) => (Tone::Bad, "Silent"),
         (false, false) => badge::level(host.level),
     };
-    let by = match host.is_agent {
-        true => format!("An agent reports, version {}; last ", host.version),
-        false => format!("A server of version {} reads it itself; last ", host.version),
+    let by = match (host.alerts_only, host.is_agent) {
+        (true, _) => "Alerts only, no agent; the last came ".to_owned(),
+        (_, true) => format!("An agent reports, version {}; last ", host.version),
+        (_, false) => format!("A server of version {} reads it itself; last ", host.version),
     };
     let mut shown: Vec<_> = branches(host);
     if let Some(least) = filter.level {
@@ -152,7 +160,19 @@ fn trouble(host: &HostView) -> Option<AnyView> {
             view! {
                 <p class="alert" data-tone="info">
                     "Its token was taken away, so it cannot report. What stands below is old. To let it report again, make a new \
-                     token: " <code>{format!("salvor token create {name} --role agent")}</code>
+                     token: " <code>{format!("salvor token create NAME --role agent --host {name}")}</code>
+                </p>
+            }
+            .into_any(),
+        );
+    }
+    if host.alerts_only {
+        return Some(
+            view! {
+                <p class="alert" data-tone="info">
+                    "Alertmanager names it; nothing else is known of it. If it carries a volume or a copy, run "
+                    <code>"salvor agent"</code> " there with a token: "
+                    <code>{format!("salvor token create NAME --role agent --host {name}")}</code>
                 </p>
             }
             .into_any(),
@@ -213,13 +233,19 @@ fn summary(branch: &Branch<'_>) -> impl IntoView + use<> {
     let worst = branch.worst();
     let why = match (branch.because.filter(|_| branch.level > Level::Ok), worst) {
         (Some(label), _) => Some(format!("because of {label}")),
-        (None, Some(signal)) if signal.level > Level::Ok => Some(signal.reason.clone()),
+        (None, Some(signal)) if signal.level > Level::Ok => Some(reason(&signal.subject, &signal.reason)),
         (None, Some(_)) => None,
         (None, None) if node.on.is_empty() => Some("No probe says anything of it".to_owned()),
         (None, None) => None,
     };
     let class = if worst.is_some() && branch.because.is_none() { "why own" } else { "why" };
-    let read = worst.map(|signal| view! { <span class="muted">"read " <When at=signal.read_at /></span> });
+    let read = worst.map(|signal| {
+        let (word, at) = match signal.level {
+            Level::Ok => ("read ", signal.read_at),
+            _ => ("since ", signal.since),
+        };
+        view! { <span class="muted">{word} <When at /></span> }
+    });
     let muted = node.signals.iter().any(|signal| signal.muted.is_some()).then(|| {
         view! { <Badge tone=Tone::Info word="Muted" /> }
     });
@@ -251,7 +277,7 @@ fn signal(signal: &SignalView) -> impl IntoView + use<> {
             <Badge tone word />
             {flapping}
             <a href=String::from(signal_page(signal))>{sentence(words::probe(signal.probe))}</a>
-            <span>{signal.reason.clone()}</span>
+            <span>{reason(&signal.subject, &signal.reason)}</span>
             <span class="muted">"since " <When at=signal.since /></span>
             {muted}
         </li>
@@ -280,6 +306,7 @@ mod tests {
     use crate::health::port::Mute;
     use crate::ui::rendered;
     use chrono::DateTime;
+    use salvor_domain::health::Probe;
 
     fn page(host: HostView, filter: &Filter) -> String {
         rendered(|| hosts(&[host], filter))
@@ -312,11 +339,32 @@ mod tests {
         let html = page(HostView { silent: true, ..HostView::sample() }, &Filter::default());
         assert!(html.contains("Silent") && html.contains("fallen silent"), "{html}");
         let html = page(HostView { silent: true, revoked: true, ..HostView::sample() }, &Filter::default());
-        assert!(
-            html.contains("Revoked") && html.contains("salvor token create store1 --role agent"),
-            "{html}"
-        );
+        assert!(html.contains("Revoked") && html.contains("--role agent --host store1"), "{html}");
         assert!(!html.contains("fallen silent"));
+    }
+
+    #[test]
+    fn a_host_that_only_alerts_name_says_so() {
+        let alert = SignalView { probe: Probe::Alert, ..HostView::sample().nodes[1].signals[0].clone() };
+        let nodes = vec![NodeView {
+            kind: NodeKind::Host,
+            signals: vec![alert],
+            ..HostView::sample().nodes[1].clone()
+        }];
+        let html = page(HostView { alerts_only: true, nodes, ..HostView::sample() }, &Filter::default());
+        for needed in
+            ["Alerts only, no agent", "Critical", "nothing else is known", "--role agent --host store1"]
+        {
+            assert!(html.contains(needed), "{needed} in {html}");
+        }
+    }
+
+    #[test]
+    fn the_worst_host_is_first() {
+        let well = HostView { name: "a".into(), level: Level::Ok, ..HostView::sample() };
+        let silent = HostView { name: "b".into(), level: Level::Unknown, silent: true, ..HostView::sample() };
+        let html = rendered(|| hosts(&[well, silent], &Filter::default()));
+        assert!(html.find("id=\"host-b\"") < html.find("id=\"host-a\""), "{html}");
     }
 
     #[test]

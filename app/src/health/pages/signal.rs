@@ -9,9 +9,8 @@ use salvor_domain::health::Level;
 
 use crate::accounts::port::Viewer;
 use crate::health::api::{MUTES, MuteSignal, UnmuteSignal};
-use crate::health::node_anchor;
 use crate::health::port::{Change, SignalKey, SignalView, SignalsFilter};
-use crate::health::words;
+use crate::health::{facts, node_anchor, words};
 use crate::ports::Ports;
 use crate::problem::Problem;
 use crate::ui::address::DRAFT;
@@ -81,7 +80,7 @@ fn signal(view: &SignalView, changes: &[Change], may_mute: bool, draft: String) 
         <Heading title=format!("{}: {}", view.subject, words::probe(view.probe))>
             <Badge tone word />
         </Heading>
-        <p class="worst">{format!("{}.", view.reason.trim_end_matches('.'))}</p>
+        <p class="worst">{format!("{}.", words::reason(&view.subject, &view.reason))}</p>
         {stops}
         {flapping}
         <dl class="facts">
@@ -108,7 +107,7 @@ fn signal(view: &SignalView, changes: &[Change], may_mute: bool, draft: String) 
         <div class="columns">
             <section class="card" aria-labelledby="facts">
                 <h2 id="facts">"What was read"</h2>
-                {facts(view)}
+                {read(view)}
             </section>
             {mute(view, may_mute, draft)}
         </div>
@@ -119,23 +118,11 @@ fn signal(view: &SignalView, changes: &[Change], may_mute: bool, draft: String) 
     }
 }
 
-fn facts(view: &SignalView) -> AnyView {
-    if view.facts.is_empty() {
-        return view! { <Empty>"Nothing more than the sentence above."</Empty> }.into_any();
+fn read(view: &SignalView) -> AnyView {
+    match view.facts.is_empty() {
+        true => view! { <Empty>"Nothing more than the sentence above."</Empty> }.into_any(),
+        false => facts::view(&view.facts).into_any(),
     }
-    let rows: Vec<_> = view
-        .facts
-        .iter()
-        .map(|(name, value)| {
-            view! {
-                <div>
-                    <dt>{words::fact(name)}</dt>
-                    <dd>{words::value(value)}</dd>
-                </div>
-            }
-        })
-        .collect();
-    view! { <dl class="readings">{rows}</dl> }.into_any()
 }
 
 fn mute(view: &SignalView, may_mute: bool, draft: String) -> Option<impl IntoView + use<>> {
@@ -209,12 +196,15 @@ pub fn history(changes: &[Change]) -> AnyView {
 pub fn changed(change: &Change, names: bool) -> impl IntoView + use<> {
     let (tone, to) = badge::level(change.to);
     let from = change.from.map_or_else(|| "first reading".to_owned(), |from| format!("was {from}"));
-    let what = names.then(|| format!("{} on {}: ", change.subject, change.host));
+    let what = match names {
+        true => format!("{} on {}: {}", change.subject, change.host, change.reason),
+        false => words::reason(&change.subject, &change.reason),
+    };
     let at = change.at;
     view! {
         <li>
             <When at exact=true />
-            <span>{what} {change.reason.clone()}</span>
+            <span>{what}</span>
             <span class="turn">
                 <Badge tone word=to />
                 <span class="muted">{from}</span>

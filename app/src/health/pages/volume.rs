@@ -3,11 +3,13 @@
 use chrono::{DateTime, Utc};
 use leptos::prelude::*;
 use salvor_domain::health::Level;
+use salvor_domain::text::sentence;
 
 use super::signal::changed;
 use crate::health::history::{LevelStrip, SpaceChart};
+use crate::health::islands::LivePart;
 use crate::health::port::{SignalView, VolumeHealth};
-use crate::health::words::{self, sentence};
+use crate::health::words::{self, reason};
 use crate::health::{node_anchor, signal_page};
 use crate::ui::table::Column::Text;
 use crate::ui::{Badge, Empty, Table, Tone, When, badge};
@@ -20,11 +22,14 @@ pub fn section(health: Option<&VolumeHealth>, now: DateTime<Utc>) -> impl IntoVi
     let (tone, word) = badge::level(health.map_or(Level::Unknown, |health| health.level));
     view! {
         <section aria-labelledby="health">
-            <h2 id="health" class="with-badge">
-                "Health" " "
-                <Badge tone word />
-            </h2>
-            {known(health, now)}
+            <div id="health-now">
+                <h2 id="health" class="with-badge">
+                    "Health" " "
+                    <Badge tone word />
+                </h2>
+                {known(health, now)}
+            </div>
+            <LivePart id="health-now".to_owned() />
         </section>
     }
 }
@@ -84,7 +89,7 @@ fn row(signal: &SignalView) -> impl IntoView + use<> {
         <tr>
             <th scope="row">
                 <a href=String::from(signal_page(signal))>{sentence(words::probe(signal.probe))}</a>
-                <p class="reason">{signal.reason.clone()}</p>
+                <p class="reason">{reason(&signal.subject, &signal.reason)}</p>
             </th>
             <td data-label="Level">
                 <Badge tone word />

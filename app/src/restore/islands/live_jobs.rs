@@ -5,16 +5,16 @@ use salvor_domain::job::JobReport;
 use salvor_domain::units;
 
 use crate::restore::words;
-use crate::ui::live::{LIVE, LIVE_WITH_VOLUMES, Line, LiveMark, listen};
+use crate::ui::live::{LIVE_WITH_VOLUMES, Line, LiveMark, listen};
 use crate::ui::{Address, Bar, Empty};
 
-/// `among_volumes`: on a page that shows live volumes as well, which come over the same connection.
+/// `among_volumes`: on a page that shows live volumes as well, and says once that it is live.
 #[island]
 pub fn LiveJobs(jobs: Vec<JobReport>, among_volumes: bool) -> impl IntoView {
     let (jobs, set_jobs) = signal(jobs);
     let (line, set_line) = signal(Line::Page);
-    let url = if among_volumes { LIVE_WITH_VOLUMES } else { LIVE };
-    listen(url.to_owned(), set_line, move |fresh: Vec<JobReport>| set_jobs.set(fresh));
+    // The connection that the strip of every page has.
+    listen(LIVE_WITH_VOLUMES.to_owned(), set_line, move |fresh: Vec<JobReport>| set_jobs.set(fresh));
     let addresses =
         Memo::new(move |_| jobs.with(|jobs| jobs.iter().map(|job| job.job.clone()).collect::<Vec<_>>()));
     let find = move |id: &str| jobs.with(|jobs| jobs.iter().find(|job| job.job == id).cloned());

@@ -1,4 +1,5 @@
-//! The mode of a volume, and the form that changes it. What it rests on and the gate stand in the banner above.
+//! The mode of a volume, and the form that changes it. While it is not normal, why and since when stand in the banner above, and
+//! nowhere else.
 
 use leptos::prelude::*;
 use leptos::server_fn::ServerFn;
@@ -17,13 +18,29 @@ pub fn panel(volume: &VolumeView, viewer: Option<&Viewer>, draft: String) -> imp
     view! {
         <section class="card" aria-labelledby="mode">
             <h2 id="mode">"Mode"</h2>
-            <p>
-                <strong>{badge::mode(volume.mode.mode()).1}</strong> " since "
-                <When at=volume.mode.since() exact=true /> ", by " {volume.mode.by().to_owned()} ": "
-                {volume.mode.reason().to_owned()}
-            </p>
+            {now(volume)}
             {form}
         </section>
+    }
+}
+
+fn now(volume: &VolumeView) -> impl IntoView + use<> {
+    let word = badge::mode(volume.mode.mode()).1;
+    let rest = match volume.mode.mode() {
+        Mode::Normal => {
+            let since = volume.mode.since();
+            let said = format!(", by {}: {}", volume.mode.by(), volume.mode.reason());
+            view! { " since " <When at=since exact=true /> {said} }.into_any()
+        }
+        Mode::ReadOnly | Mode::Failover => {
+            ". The top of this page says why, and what has to be done.".into_any()
+        }
+    };
+    view! {
+        <p>
+            <strong>{word}</strong>
+            {rest}
+        </p>
     }
 }
 
@@ -113,6 +130,15 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn what_the_banner_says_is_not_said_again() {
+        let html = |view: &VolumeView| rendered(|| panel(view, None, String::new()));
+        let mut view = VolumeView::sample();
+        assert!(!html(&view).contains(view.mode.reason()) && html(&view).contains("Read-only"));
+        view.mode = ModeState::Normal { since: DateTime::UNIX_EPOCH, reason: "new".into(), by: "ann".into() };
+        assert!(html(&view).contains("by ann: new"));
     }
 
     #[test]

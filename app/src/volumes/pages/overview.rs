@@ -83,7 +83,7 @@ fn volumes(now: &Overview) -> AnyView {
         }
         .into_any();
     }
-    let glances = Glances::new(&now.volumes, &now.health, &now.hosts, &now.active, now.at);
+    let glances = Glances::new(&now.volumes, &now.health, &now.hosts, &now.active, &now.incidents, now.at);
     let readiness = now.readiness.iter().map(|view| &view.readiness);
     let readiness = readiness.map(|ready| (ready.volume.clone(), ready.verdict)).collect();
     view! {

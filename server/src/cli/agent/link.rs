@@ -80,8 +80,8 @@ impl Link {
                 self.token_file.display()
             )),
             StatusCode::FORBIDDEN => Sent::Refused(format!(
-                "the token in {} may not report to {url} ({said}): it takes one of the role agent; \
-                 `salvor token create NAME --role agent` on the server prints it",
+                "the token in {} may not report this host to {url} ({said}): each host takes one of the role agent for \
+                 itself; `salvor token create NAME --role agent` on the server prints it",
                 self.token_file.display()
             )),
             StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {

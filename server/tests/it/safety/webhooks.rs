@@ -186,6 +186,22 @@ on_both_engines! {
         assert_eq!(field(&all, "state"), [&json!("dead"); 2]);
         assert!(all[1]["attempts"] == 10 && all[1]["due_at"].is_null(), "{all:?}");
 
+        // A person has it tried again: under its old id, as often as a new one.
+        let id = all[1]["id"].as_str().unwrap();
+        let operator = app.session(Role::Operator).await;
+        assert!(app.page(&operator, "/console/webhooks").await.text().contains(id));
+        receiver.answers(&[204]);
+        let viewer = app.session(Role::Viewer).await;
+        assert_eq!(app.form(Some(&viewer), "/console/do/send_again", &format!("id={id}")).await.status, 403);
+        for _ in 0..2 {
+            app.form(Some(&operator), "/console/do/send_again", &format!("id={id}")).await;
+        }
+        webhooks::step(&core, &client).await.unwrap();
+        let heard: Vec<_> = receiver.heard().into_iter().map(|(id, _)| id).collect();
+        assert_eq!(heard, [id]);
+        let all = deliveries(app).await;
+        assert_eq!((&all[1]["state"], &all[1]["attempts"]), (&json!("delivered"), &json!(1)));
+
         // The configuration names it no more.
         change(&core, Mode::ReadOnly).await;
         webhooks::step(&app.core, &client).await.unwrap();

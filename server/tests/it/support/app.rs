@@ -173,7 +173,7 @@ impl TestApp {
     /// An API token with this role.
     pub async fn token(&self, role: Role) -> String {
         let name = format!("{role}-{}", self.core.new_token_id());
-        accounts::create_token(&self.core, &Actor::salvor(), &name, role, None).await.unwrap().1
+        accounts::create_token(&self.core, &Actor::salvor(), &name, role, None, None).await.unwrap().1
     }
 
     /// Adds a user with [`PASSWORD`].
