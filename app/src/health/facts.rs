@@ -42,7 +42,9 @@ enum Unit {
 }
 
 /// Names that say too little, or are a kernel's or a tool's own.
-const NAMES: [(&str, &str, Unit); 22] = [
+const NAMES: [(&str, &str, Unit); 24] = [
+    ("avail_pct", "free", Unit::Percent),
+    ("inode_free_pct", "inodes free", Unit::Percent),
     ("temp_c", "temperature", Unit::Celsius),
     ("pct", "done", Unit::Percent),
     ("percentage_used", "worn", Unit::Percent),
@@ -196,7 +198,7 @@ mod tests {
         for (fact, value, name, text) in [
             ("temp_c", json!(31), "temperature", "31 °C"),
             ("used_percent", json!(71.349), "used", "71.35 %"),
-            ("inode_free_pct", json!(60), "inode free", "60 %"),
+            ("inode_free_pct", json!(60), "inodes free", "60 %"),
             ("power_on_hours", json!(40_321), "powered on for", "40,321 h"),
             ("f_frsize", json!(4_096), "block size", "4.10 kB"),
             ("f_bavail", json!(1_234_567), "free blocks for everybody", "1,234,567"),

@@ -103,8 +103,14 @@ impl HeadLine {
                 format!(" ({} you too)", units::counted(others, "more volume needs", "more volumes need"))
             }
         };
-        // What is waited for is what is being done.
-        let doing = worst.doing.clone().filter(|doing| doing.href != worst.next.href);
+        let doing = match &worst.doing {
+            // What is waited for is what is being done.
+            Some(doing) if doing.href == worst.next.href => None,
+            None if worst.urgency == Level::Critical => {
+                Some(Step { words: "nothing yet".into(), href: None })
+            }
+            doing => doing.clone(),
+        };
         Self { doing, ..Self::of(worst.urgency, format!("{}{more}", worst.what), Some(worst.next.clone())) }
     }
 }

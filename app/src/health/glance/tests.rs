@@ -240,6 +240,8 @@ fn what_presses_is_said_on_every_page_but_its_own() {
     let pressing = all.pressing(None).unwrap();
     assert_eq!(pressing.what, "uploads is read-only since 00:00 UTC: ext4 reported 1 error");
     assert_eq!(pressing.doing.unwrap().words, "Full check of uploads is under way");
+    all.volumes[1].doing = None;
+    assert_eq!(all.pressing(None).unwrap().doing.unwrap().words, "nothing yet");
     assert_eq!(all.pressing(Some("uploads")), None, "its own page says it");
     all.drafts = vec![Draft { id: "I1".into(), name: "Uploads".into() }];
     let untold = all.pressing(Some("uploads")).unwrap();

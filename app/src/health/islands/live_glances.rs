@@ -89,7 +89,7 @@ fn state(glance: &Glance) -> impl IntoView + use<> {
             <p class="why">{why}</p>
         }
     });
-    let worst = glance.worst.as_ref().filter(|worst| worst.reason != glance.mode.reason()).map(|worst| {
+    let worst = glance.worst.as_ref().filter(|worst| !worst.reason.contains(glance.mode.reason())).map(|worst| {
         let muted = worst.muted.is_some().then_some(", muted");
         let age = age(worst.since, glance.at);
         view! {
