@@ -12,6 +12,7 @@ use super::ConfigError;
 use super::raw::wrong;
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8081";
+const DEFAULT_CACHE: u64 = 1_000_000_000;
 const LONGEST_PATIENCE: u64 = 60;
 const MOST_CONNECTIONS: u64 = 1_000_000;
 const MOST_PER_SECOND: u64 = 1_000_000;
@@ -28,6 +29,8 @@ pub struct GatewayConfig {
     pub patience: Duration,
     pub cors: Cors,
     pub access_log: AccessLog,
+    /// Bytes that may be kept on this machine's disk of what slow copies gave; 0: none.
+    pub cache_bytes: u64,
     /// Requests a second that one client may send for long; `None`: as many as it likes.
     pub rate: Option<u32>,
 }
@@ -56,6 +59,7 @@ pub struct Raw {
     patience: Option<String>,
     cors: Option<toml::Value>,
     access_log: Option<String>,
+    cache: Option<String>,
     rate: Option<toml::Value>,
 }
 
@@ -85,6 +89,7 @@ impl Raw {
                 }
                 Some(path) => AccessLog::File(base.join(path)),
             },
+            cache_bytes: self.cache.map_or(Ok(DEFAULT_CACHE), |text| size("gateway.cache", &text))?,
             rate: u32::try_from(rate).ok().filter(|rate| *rate > 0),
         })
     }
@@ -96,6 +101,20 @@ fn listen(text: &str) -> Result<Option<SocketAddr>, ConfigError> {
     }
     let rule = || format!("\"{text}\" is not an address; write for example \"{DEFAULT_LISTEN}\", or \"off\"");
     text.parse().map(Some).map_err(|_| wrong("gateway.listen", rule()))
+}
+
+/// `10 GB`, or `off`.
+fn size(key: &str, text: &str) -> Result<u64, ConfigError> {
+    const UNITS: [(&str, u64); 3] = [("TB", 1_000_000_000_000), ("GB", 1_000_000_000), ("MB", 1_000_000)];
+    if text == "off" {
+        return Ok(0);
+    }
+    let size = UNITS.iter().find_map(|(unit, factor)| {
+        let number: u64 = text.strip_suffix(unit)?.trim().parse().ok()?;
+        number.checked_mul(*factor)
+    });
+    let rule = || format!("\"{text}\" is not a size; write for example \"500 MB\", \"10 GB\" or \"off\"");
+    size.filter(|size| *size > 0).ok_or_else(|| wrong(key, rule()))
 }
 
 fn number(
@@ -161,7 +180,7 @@ mod tests {
     #[test]
     fn every_key_is_read_as_a_value_and_as_a_variable() {
         let config = parse(
-            "listen = \"[::]:80\"\nconnections = \"20\"\npatience = \"2s\"\nrate = 50\naccess_log = \"access.log\"\n\
+            "listen = \"[::]:80\"\nconnections = \"20\"\npatience = \"2s\"\nrate = 50\naccess_log = \"access.log\"\ncache = \"20 GB\"\n\
              cors = [\"https://a.example\", \"http://b.example:8080\"]",
         )
         .unwrap();
@@ -169,6 +188,7 @@ mod tests {
             (config.connections, config.patience, config.rate),
             (20, Duration::from_secs(2), Some(50))
         );
+        assert_eq!(config.cache_bytes, 20_000_000_000);
         assert_eq!(config.access_log, AccessLog::File("/etc/salvor/access.log".into()));
         assert!(matches!(config.cors, Cors::Origins(origins) if origins.len() == 2));
         assert_eq!(parse("cors = \"*\"").unwrap().cors, Cors::All);
@@ -180,6 +200,7 @@ mod tests {
         for (text, key, right) in [
             ("listen = \"8081\"", "gateway.listen", "127.0.0.1:8081"),
             ("connections = 0", "gateway.connections", "from 1 to"),
+            ("cache = \"10\"", "gateway.cache", "10 GB"),
             ("rate = \"many\"", "gateway.rate", "whole number"),
             ("patience = \"5min\"", "gateway.patience", "from 1s to 60s"),
             ("cors = [\"example.com\"]", "gateway.cors", "https://www.example.com"),

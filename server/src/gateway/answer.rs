@@ -7,7 +7,7 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::response::{IntoResponse, Response};
 use http::header::{
     ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_LENGTH,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, AGE, ALLOW, CACHE_CONTROL, CONTENT_LENGTH,
     CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
     IF_UNMODIFIED_SINCE, LAST_MODIFIED, ORIGIN, RANGE, VARY,
 };
@@ -122,6 +122,7 @@ impl Gateway {
         let mut kind = content::kind(&name, &first);
         let (status, layout, length) = laid_out(parts.as_deref(), size, kind, response.headers_mut());
         let is_head = request.method == Method::HEAD;
+        let mut age = found.age;
         let (source, body) = match found.content {
             Content::Whole(bytes) => {
                 if !is_head {
@@ -129,18 +130,19 @@ impl Gateway {
                 }
                 (found.source, layout.of(&bytes))
             }
-            Content::Open { .. } | Content::InCopies if is_head => (found.source, Body::empty()),
+            Content::Open { .. } | Content::InCopies if is_head || size == 0 => (found.source, Body::empty()),
             Content::Open { .. } | Content::InCopies => {
                 let (volume, is_from_start) = (key.volume, layout.parts.len() == 1);
                 let begun = Flow::begin(self, key.clone(), found, layout).await;
-                let (source, chunk, body) = begun.map_err(|miss| {
+                let begun = begun.map_err(|miss| {
                     tracing::debug!(?miss, volume, "no source gives a file");
                     away()
                 })?;
                 if is_from_start && parts.is_none() {
-                    kind = content::kind(&name, &chunk);
+                    kind = content::kind(&name, &begun.chunk);
                 }
-                (source, body)
+                age = begun.age;
+                (begun.source, begun.body)
             }
         };
         *response.status_mut() = status;
@@ -154,6 +156,9 @@ impl Gateway {
         }
         headers.insert(CONTENT_LENGTH, length.into());
         headers.insert(SOURCE, self.source_of(&key, source));
+        if let Some(age) = age {
+            headers.insert(AGE, age.into());
+        }
         Ok(response)
     }
 

@@ -30,6 +30,13 @@ pub fn into(page: &mut Page, gateway: &Gateway) {
     }
     page.family("salvor_gateway_connections", "gauge", "Connections that are open.");
     page.sample("salvor_gateway_connections", &[], read(&gateway.figures.connections));
+    if let Some(cache) = gateway.cache.get().and_then(Option::as_ref) {
+        let (bytes, files) = cache.holds();
+        page.family("salvor_gateway_cache_bytes", "gauge", "Bytes of files that the cache holds.");
+        page.sample("salvor_gateway_cache_bytes", &[], bytes);
+        page.family("salvor_gateway_cache_files", "gauge", "Files that the cache holds.");
+        page.sample("salvor_gateway_cache_files", &[], files);
+    }
     page.family(
         "salvor_gateway_raised_files",
         "counter",
@@ -86,5 +93,5 @@ pub fn into(page: &mut Page, gateway: &Gateway) {
 }
 
 fn lanes(site: &Site) -> impl Iterator<Item = &Lane> {
-    std::iter::once(&site.primary).chain(site.copies.iter().map(|copy| &copy.lane))
+    [&site.primary, &site.cache].into_iter().chain(site.copies.iter().map(|copy| &copy.lane))
 }

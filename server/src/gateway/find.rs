@@ -26,6 +26,8 @@ pub struct Found {
     pub version: Version,
     pub size: u64,
     pub entry: Option<Arc<Entry>>,
+    /// Seconds since it was fetched, where it comes from the cache.
+    pub age: Option<u64>,
     pub content: Content,
 }
 
@@ -47,7 +49,7 @@ pub struct Stamp {
 }
 
 impl Gateway {
-    /// `whole`: a small file is read at once.
+    /// With `read` a small file is read at once.
     pub(super) async fn find(&self, key: &Key, read: bool) -> Result<Found, ApiProblem> {
         let site = &self.sites[key.volume];
         let row = self.rows.get(&self.core, key).await;
@@ -57,14 +59,17 @@ impl Gateway {
         };
         let known = entry.as_ref().and_then(|entry| entry.known);
         let is_offline = self.modes.mode(&site.name) == Some(Mode::Failover);
-        let primary = if is_offline || self.distrusted.has(key, Source::Primary) {
+        let is_distrusted = self.distrusted.has(key, Source::Primary);
+        let primary = if is_offline {
             Err(Miss::Shut)
         } else {
-            self.look(site, key, entry.clone(), read).await
+            self.look(site, key, entry.clone(), read && !is_distrusted).await
         };
         let mut doubtful = None;
         let primary = match primary {
             Ok(look) => match (look.standing, known) {
+                // It gave wrong bytes a moment ago.
+                (Standing::AsCatalogued, Some(_)) if is_distrusted => Miss::Wrong(String::new()),
                 (Standing::AsCatalogued, Some(known)) => return Ok(as_known(&known, entry, look)),
                 (Standing::New | Standing::AsCatalogued, _) => return Ok(as_it_lies(look)),
                 (Standing::Deleted, _) => return Err(deleted()),
@@ -82,7 +87,7 @@ impl Gateway {
         if known.state == FileState::Tombstone {
             return Err(deleted());
         }
-        if matches!(primary, Miss::Wrong(_)) && doubtful.is_none() {
+        if matches!(primary, Miss::Wrong(_)) && doubtful.is_none() && !is_distrusted {
             self.distrusted.add(key, Source::Primary);
         }
         let is_lost = matches!(primary, Miss::Absent | Miss::Wrong(_))
@@ -90,7 +95,7 @@ impl Gateway {
         if is_lost {
             self.errands.raise(key);
         }
-        if let Some(found) = self.in_copies(site, key, &known, entry).await {
+        if let Some(found) = self.in_copies(site, key, &known, entry, read).await {
             return Ok(found);
         }
         match doubtful {
@@ -122,14 +127,31 @@ impl Gateway {
         key: &Key,
         known: &Known,
         entry: Option<Arc<Entry>>,
+        read: bool,
     ) -> Option<Found> {
-        let version = Version::new(Tag::of_bytes(&known.digest), known.mtime_ns);
+        let version = version(known);
         let found = |source, content| {
-            Some(Found { source, version: version.clone(), size: known.size, entry: entry.clone(), content })
+            Some(Found {
+                source,
+                version: version.clone(),
+                size: known.size,
+                entry: entry.clone(),
+                age: None,
+                content,
+            })
         };
         for source in self.holders(key, known) {
-            if known.size > SMALL {
+            if known.size > SMALL || !read {
                 return found(source, Content::InCopies);
+            }
+            if let Some(entry) = &entry
+                && let Some((bytes, age)) = self.small_cached(key, entry, known, source).await
+            {
+                let given = found(Source::Cache, Content::Whole(bytes));
+                return given.map(|given| Found { age: Some(age), ..given });
+            }
+            if self.distrusted.has(key, source) {
+                continue;
             }
             match self.small_of(site, key, known, source).await {
                 Ok(bytes) => return found(source, Content::Whole(bytes)),
@@ -196,19 +218,45 @@ impl Gateway {
         match source {
             Source::Primary => self.errands.raise(key),
             Source::Copy(copy) => self.errands.blame(key, copy, why),
+            Source::Cache => {}
         }
     }
 }
 
+impl Found {
+    /// Of a copy, and not read yet.
+    pub fn of(entry: &Arc<Entry>, known: &Known, source: Source) -> Self {
+        let (version, entry) = (version(known), Some(Arc::clone(entry)));
+        Self { source, version, size: known.size, entry, age: None, content: Content::InCopies }
+    }
+}
+
+fn version(known: &Known) -> Version {
+    Version::new(Tag::of_bytes(&known.digest), known.mtime_ns)
+}
+
 fn as_known(known: &Known, entry: Option<Arc<Entry>>, look: Look) -> Found {
-    let version = Version::new(Tag::of_bytes(&known.digest), known.mtime_ns);
-    Found { source: Source::Primary, version, size: look.size, entry, content: content(look) }
+    Found {
+        source: Source::Primary,
+        version: version(known),
+        size: look.size,
+        entry,
+        age: None,
+        content: content(look),
+    }
 }
 
 /// Nobody has read it yet, or nobody else has it.
 fn as_it_lies(look: Look) -> Found {
     let version = Version::new(Tag::of_stat(look.size, look.mtime_ns), look.mtime_ns);
-    Found { source: Source::Primary, version, size: look.size, entry: None, content: content(look) }
+    Found {
+        source: Source::Primary,
+        version,
+        size: look.size,
+        entry: None,
+        age: None,
+        content: content(look),
+    }
 }
 
 fn content(look: Look) -> Content {

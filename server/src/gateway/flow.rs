@@ -18,13 +18,14 @@ use salvor_domain::path::FilePath;
 use salvor_engine::{ReadFault, Root};
 use tokio::sync::mpsc;
 
+use super::cache::Follower;
 use super::find::{Content, Found, Stamp};
 use super::lane::Miss;
 use super::rows::Key;
-use super::{Gateway, Source};
+use super::{Gateway, REMOTE, Source};
 
 /// Bytes of one read.
-const CHUNK: u64 = 256 * 1024;
+pub const CHUNK: u64 = 256 * 1024;
 /// Chunks that are read ahead of a slow client.
 const AHEAD: usize = 2;
 
@@ -49,6 +50,16 @@ pub struct Flow {
     is_mixed: bool,
 }
 
+/// An answer that has begun.
+pub struct Begun {
+    pub source: Source,
+    /// The first of it.
+    pub chunk: Bytes,
+    pub body: Body,
+    /// Seconds since it was fetched, where it comes from the cache.
+    pub age: Option<u64>,
+}
+
 /// An open file, at a place in it.
 struct Reader {
     at: u64,
@@ -58,16 +69,29 @@ struct Reader {
 enum Held {
     Primary(File),
     Copy(Box<dyn Read + Send>),
+    Cached(Follower),
 }
 
 impl Flow {
+    /// All of a file, verified, from the copies that hold it.
+    pub fn of_copies(gateway: &Gateway, key: Key, found: Found) -> Self {
+        let known = found.entry.as_ref().and_then(|entry| entry.known);
+        let sources = known.map(|known| gateway.holders(&key, &known).into()).unwrap_or_default();
+        let hasher = Some(blake3::Hasher::new());
+        Self {
+            gateway: gateway.clone(),
+            key,
+            found,
+            sources,
+            reader: None,
+            stamp: None,
+            hasher,
+            is_mixed: false,
+        }
+    }
+
     /// Reads the first chunk; gives its source, the chunk, and the body that goes on with it.
-    pub async fn begin(
-        gateway: &Gateway,
-        key: Key,
-        mut found: Found,
-        layout: Layout,
-    ) -> Result<(Source, Bytes, Body), Miss> {
+    pub async fn begin(gateway: &Gateway, key: Key, mut found: Found, layout: Layout) -> Result<Begun, Miss> {
         let known = found.entry.as_ref().and_then(|entry| entry.known);
         let mut sources: VecDeque<Source> =
             known.map(|known| gateway.holders(&key, &known).into()).unwrap_or_default();
@@ -78,8 +102,17 @@ impl Flow {
             reader = Some(Reader { at: 0, held: Held::Primary(file) });
             stamp = Some(seen);
         }
+        let mut age = None;
         let first = layout.parts.first().map_or(Part { first: 0, last: 0 }, |(_, part)| *part);
         let is_whole = layout.parts.len() == 1 && first.len() == found.size;
+        if reader.is_none()
+            && let (Some(from), Some(entry)) = (sources.front().copied(), &found.entry)
+            && let Some(follower) = gateway.cached(&key, entry, from, is_whole).await
+        {
+            age = Some(follower.age());
+            sources.push_front(Source::Cache);
+            reader = Some(Reader { at: 0, held: Held::Cached(follower) });
+        }
         let is_proven =
             matches!((&found.entry, stamp), (Some(entry), Some(stamp)) if entry.is_proven(stamp.ctime_ns));
         let hasher = (is_whole && known.is_some() && !is_proven).then(blake3::Hasher::new);
@@ -91,7 +124,7 @@ impl Flow {
         let (tell, mut told) = mpsc::channel(AHEAD);
         gateway.flows.spawn(flow.pump(chunk.clone(), layout, tell));
         let body = Body::from_stream(stream::poll_fn(move |context| told.poll_recv(context)));
-        Ok((source, chunk, body))
+        Ok(Begun { source, chunk, body, age: age.filter(|_| source == Source::Cache) })
     }
 
     async fn pump(mut self, first: Bytes, layout: Layout, tell: mpsc::Sender<Result<Bytes, Error>>) {
@@ -124,13 +157,18 @@ impl Flow {
         if !layout.end.is_empty() && tell.send(Ok(layout.end)).await.is_err() {
             return;
         }
+        self.gave(sent);
+    }
+
+    /// So many bytes went out.
+    pub fn gave(&self, bytes: u64) {
         if let Some(source) = self.sources.front() {
-            self.gateway.sites[self.key.volume].lane(*source).gave(sent);
+            self.gateway.sites[self.key.volume].lane(*source).gave(bytes);
         }
     }
 
     /// All that was read is what the catalogue knows; else its source is blamed, where it was one alone.
-    fn is_right(&mut self) -> Result<(), Miss> {
+    pub fn is_right(&mut self) -> Result<(), Miss> {
         let known = self.found.entry.as_ref().and_then(|entry| entry.known);
         let (Some(hasher), Some(known)) = (self.hasher.take(), known) else { return Ok(()) };
         let source = self.sources.front().copied();
@@ -148,13 +186,16 @@ impl Flow {
                 .counts
                 .wrong
                 .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            self.gateway.blame(&self.key, source, why.to_owned());
+            match source {
+                Source::Cache => self.gateway.uncache(&self.key, &known),
+                source => self.gateway.blame(&self.key, source, why.to_owned()),
+            }
         }
         Err(Miss::Wrong(why.to_owned()))
     }
 
     /// `len` bytes from `at` on, of the first source that gives them.
-    async fn read(&mut self, at: u64, len: u64) -> Result<Bytes, Miss> {
+    pub async fn read(&mut self, at: u64, len: u64) -> Result<Bytes, Miss> {
         let mut why = Miss::Absent;
         while let Some(source) = self.sources.front().copied() {
             match self.read_of(source, at, len).await {
@@ -175,7 +216,7 @@ impl Flow {
         let gateway = self.gateway.clone();
         let site = &gateway.sites[self.key.volume];
         let hasher = self.hasher.clone();
-        let is_kept = |reader: &Reader| reader.at == at || matches!(reader.held, Held::Primary(_));
+        let is_kept = |reader: &Reader| reader.at == at || !matches!(reader.held, Held::Copy(_));
         let path = self.key.path.clone();
         let read = move |mut reader: Reader| {
             let chunk = reader.read(at, len)?;
@@ -186,7 +227,12 @@ impl Flow {
             Ok((reader, hasher, Bytes::from(chunk)))
         };
         let done = match (self.reader.take().filter(is_kept), source) {
-            (Some(reader), _) => {
+            (Some(mut reader), _) => {
+                if let Held::Cached(follower) = &mut reader.held {
+                    // Others may wait for the same file: no thread is kept for that.
+                    let comes = tokio::time::timeout(REMOTE, follower.reaches(at + len, self.found.size));
+                    comes.await.unwrap_or(Err(Miss::Silent))?;
+                }
                 site.lane(source).ask(async |turn| turn.work(move || read(reader)).await).await
             }
             (None, Source::Primary) => {
@@ -194,6 +240,7 @@ impl Flow {
                 let open = move || read(Reader::of_primary(&volume, &path, stamp)?);
                 site.primary.ask(async |turn| turn.work(open).await).await
             }
+            (None, Source::Cache) => return Err(Miss::Absent),
             (None, Source::Copy(_)) => {
                 let open = move |copy: &dyn salvor_engine::Source| {
                     let held = Held::Copy(copy.open_at(&path, at)?.reader);
@@ -237,6 +284,7 @@ impl Reader {
                 chunk.truncate(len);
                 self.at = at + chunk.len() as u64;
             }
+            Held::Cached(follower) => chunk = follower.read(at, len)?,
             Held::Copy(reader) => {
                 chunk.resize(len, 0);
                 reader.read_exact(&mut chunk).map_err(broken)?;

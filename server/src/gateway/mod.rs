@@ -3,7 +3,8 @@
 //!
 //! `listener` has the connections and their limits; `find` decides which source gives a file, small ones are read whole there and
 //! large ones go out through a `flow`; `answer` makes the HTTP of it. `rows` is the catalogue in memory, a `lane` asks one source
-//! within its time, `errands` does what follows from an answer and must not hold it up: raising what is lost, blaming a copy.
+//! within its time, `cache` keeps what came
+//! from slow copies (`fetch`), `errands` does what follows from an answer and must not hold it up: raising what is lost, blaming a copy.
 //!
 //! What must always hold:
 //! - nothing outside of a volume is given out, nothing hidden, no list of a folder (I6);
@@ -14,8 +15,10 @@
 //! - what nobody could tell is 503, never 404 (I10); without the database the primary is served all the same.
 
 mod answer;
+mod cache;
 mod content;
 mod errands;
+mod fetch;
 mod figures;
 mod find;
 mod flow;
@@ -29,7 +32,7 @@ mod rows;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::response::Response;
@@ -38,6 +41,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::cache::Cache;
 use self::errands::Errands;
 use self::figures::Figures;
 use self::lane::Lane;
@@ -68,6 +72,8 @@ pub struct Inner {
     /// As they are configured.
     sites: Vec<Site>,
     distrusted: Distrusted,
+    /// Opened when the gateway begins to run.
+    cache: OnceLock<Option<Arc<Cache>>>,
     errands: Errands,
     figures: Figures,
     log: Log,
@@ -90,6 +96,7 @@ struct Site {
     path: PathBuf,
     primary: Lane,
     copies: Vec<CopyLane>,
+    cache: Lane,
     /// Of the copies, onsite ones first, else as they are configured.
     order: Vec<usize>,
 }
@@ -105,6 +112,8 @@ enum Source {
     Primary,
     /// By its place in the configuration.
     Copy(usize),
+    /// What came from a slow copy before.
+    Cache,
 }
 
 impl Site {
@@ -112,6 +121,7 @@ impl Site {
         match source {
             Source::Copy(copy) if copy < self.copies.len() => &self.copies[copy].lane,
             Source::Copy(_) | Source::Primary => &self.primary,
+            Source::Cache => &self.cache,
         }
     }
 }
@@ -131,6 +141,7 @@ impl Gateway {
                 name: volume.name.clone(),
                 path: volume.path.clone(),
                 primary: Lane::new("primary", patience),
+                cache: Lane::new("cache", patience),
                 copies: copies.map(|copy| CopyLane { lane: lane(copy), config: copy.clone() }).collect(),
                 order,
             }
@@ -142,6 +153,7 @@ impl Gateway {
             rows: Rows::new(sites.len()),
             sites,
             distrusted: Distrusted::default(),
+            cache: OnceLock::new(),
             errands: Errands::new(),
             figures: Figures::default(),
             log: Log::new(&core.config.gateway.access_log),
@@ -152,6 +164,7 @@ impl Gateway {
 
     /// Gives files out until `stop`, and what is under way then to its end.
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) {
+        self.open_cache().await;
         let is_over = CancellationToken::new();
         let listening = async {
             listener::run(self.clone(), listener, stop.clone()).await;

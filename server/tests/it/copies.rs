@@ -16,7 +16,7 @@ use bucket::{BUCKET, Bucket, Fault, KEY, SECRET};
 
 #[path = "../../copies/testing/bucket.rs"]
 #[expect(dead_code, reason = "the crate of the copies uses the rest of it")]
-mod bucket;
+pub mod bucket;
 
 const FILES: [(&str, usize); 5] = [
     ("anna/summer day.jpg", 30_000),
@@ -34,7 +34,7 @@ fn fill(app: &TestApp) {
 }
 
 /// This Salvor with a bucket as the first copy, and of the others those that `kept` names.
-async fn with_bucket(app: &TestApp, bucket: &Bucket, kept: &[&str]) -> Core {
+pub async fn with_bucket(app: &TestApp, bucket: &Bucket, kept: &[&str]) -> Core {
     let secret = |value: &str| Secret::Variable { name: "A_TEST".into(), value: Some(value.into()) };
     let place = CopyPlace::S3(S3Place {
         bucket: BUCKET.into(),

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use salvor::core::Core;
 use salvor::gateway::Gateway;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -12,10 +13,15 @@ use crate::support::{Reply, TestApp};
 
 /// Runs a gateway while `story` does.
 pub async fn with_gateway<T>(app: &TestApp, story: impl AsyncFnOnce(SocketAddr) -> T) -> T {
+    with_gateway_of(&app.core, app, story).await
+}
+
+/// As [`with_gateway`], with another configuration.
+pub async fn with_gateway_of<T>(core: &Core, app: &TestApp, story: impl AsyncFnOnce(SocketAddr) -> T) -> T {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
-    let gateway = Gateway::new(&app.core, &app.state.modes);
+    let gateway = Gateway::new(core, &app.state.modes);
     let story = async {
         let told = story(address).await;
         stop.cancel();

@@ -2,18 +2,21 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use salvor::events;
 use salvor::volumes::store;
 use salvor_app::restore::port::NewJob;
 use salvor_domain::volume::Mode;
 
-use super::client::{ask, get, try_ask, with_gateway};
+use super::client::{ask, get, try_ask, with_gateway, with_gateway_of};
 use super::{LARGE, fill, set_mode};
+use crate::copies::bucket::Bucket;
+use crate::copies::with_bucket;
 use crate::faults::hung::Hung;
 use crate::faults::noise;
 use crate::support::TestApp;
 use crate::support::facts::{PATIENCE, until_async};
-use crate::support::jobs::{job, protect, restore, rot, run, start, until_state, with_worker};
+use crate::support::jobs::{job, protect, restore, rot, run, run_on, start, tree, until_state, with_worker};
 
 const SMALL_FILE: &str = "/uploads/anna/a%20b.jpg";
 const LARGE_FILE: &str = "/uploads/anna/large.mp4";
@@ -154,6 +157,46 @@ on_both_engines! {
                 if raised { Ok(()) } else { Err(log) }
             })
             .await;
+        })
+        .await;
+    }
+
+    async fn a_popular_file_crosses_a_slow_link_once(app: &TestApp) {
+        let bucket = Bucket::open();
+        let core = with_bucket(app, &bucket, &[]).await;
+        fill(app);
+        run_on(&core, protect()).await;
+        remove(app);
+        let cached = async |address, path: &str, whole: &[u8]| {
+            let reply = get(address, path).await;
+            assert!(reply.status == 200 && reply.body == whole, "{path}: {}", reply.status);
+            assert_eq!(reply.header("x-salvor-source"), "cache");
+            assert!(reply.header("age").parse::<u64>().is_ok(), "{:?}", reply.headers);
+        };
+        let both = [(SMALL_FILE, "a%20b.jpg", noise(1, 30_000)), (LARGE_FILE, "large.mp4", noise(2, LARGE))];
+        with_gateway_of(&core, app, async |address| {
+            bucket.seen();
+            for (path, name, whole) in &both {
+                join_all((0..40).map(|_| cached(address, path, whole))).await;
+                let fetched = bucket.seen().iter().filter(|seen| seen.starts_with("GET") && seen.contains(name)).count();
+                assert!((1..=2).contains(&fetched), "{path} was fetched {fetched} times");
+                let part = ask(address, "GET", path, &[("range", "bytes=-7")]).await;
+                assert!(part.status == 206 && part.body == whole[whole.len() - 7..]);
+                assert_eq!(part.header("x-salvor-source"), "cache");
+            }
+        })
+        .await;
+        drop(bucket);
+        with_gateway_of(&core, app, async |address| {
+            for (path, _, whole) in &both {
+                cached(address, path, whole).await;
+            }
+            // A disk that forgets is no reason to give wrong bytes out.
+            for file in tree(&app.path("data/cache")).into_keys() {
+                rot(&app.path("data/cache").join(file));
+            }
+            get(address, SMALL_FILE).await.problem(503);
+            assert!(try_ask(address, "GET", LARGE_FILE.as_bytes(), &[]).await.is_err(), "it breaks off");
         })
         .await;
     }

@@ -133,7 +133,8 @@ async fn no_read_fails_while_the_primary_goes_and_comes_back() {
             failures.len(),
             &failures[..failures.len().min(10)]
         );
-        assert!(slowest < Duration::from_secs(5), "{slowest:?}");
+        // Far more than a quiet machine takes: tests share theirs.
+        assert!(slowest < Duration::from_secs(10), "{slowest:?}");
     })
     .await;
 }
