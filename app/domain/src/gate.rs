@@ -12,9 +12,9 @@ use crate::words;
 
 words! {
     GatePointKind ("point of the gate") {
-        /// The primary is in its place again.
+        /// The primary is in its place again; a point only while it is not.
         PrimaryBack = "primary_back",
-        /// The disk check that began after the trip ended well.
+        /// A disk check ended well that began after the trip, and after the last fault of the file system.
         DiskCheck = "disk_check",
         /// Nothing on the ground of the volume counts errors.
         NoErrors = "no_errors",
@@ -53,6 +53,8 @@ impl GatePoint {
 pub struct GateFacts {
     /// The volume's name, for the commands that help.
     pub volume: String,
+    /// Why the volume's folder is not in its place, or not known to be; whoever does not look leaves this out.
+    pub out_of_reach: Option<String>,
     /// Start of the newest full check that finished.
     pub full_check_started_at: Option<DateTime<Utc>>,
     pub missing: u64,
@@ -62,10 +64,20 @@ pub struct GateFacts {
     pub troubles: Vec<String>,
     /// The newest disk check.
     pub disk_check: Option<DiskCheck>,
+    /// The newest fault of the volume's file system that only a disk check can clear.
+    pub file_system_fault: Option<FileSystemFault>,
     /// Of each configured copy.
     pub copies: Vec<CopyProof>,
     /// A proof that is older counts no more.
     pub verified_since: DateTime<Utc>,
+}
+
+/// What a file system said of itself. Unmounting and mounting it again makes it silent, and not whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSystemFault {
+    pub at: DateTime<Utc>,
+    /// `/srv on store1`
+    pub what: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,12 +113,15 @@ impl ModeState {
             return Vec::new();
         };
         let mut points = Vec::new();
-        if matches!(self, Self::Failover { .. }) {
-            let detail =
-                "the primary is offline: bring the volume back to read_only when it is in its place again";
-            points.push(point(GatePointKind::PrimaryBack, "The primary is back", Err(detail.into())));
-        }
-        points.extend(disk_check(facts.disk_check, *tripped_at));
+        let away = match self {
+            Self::Failover { .. } => Some(
+                "the primary is offline: bring the volume back to read_only when it is in its place again"
+                    .to_owned(),
+            ),
+            _ => facts.out_of_reach.as_ref().map(|why| format!("the volume is out of reach: {why}")),
+        };
+        points.extend(away.map(|why| point(GatePointKind::PrimaryBack, "The primary is back", Err(why))));
+        points.extend(disk_check(facts, *tripped_at));
         points.push(no_errors(&facts.troubles));
         points.push(full_check(facts.full_check_started_at, *tripped_at));
         let checked = facts.full_check_started_at.is_some_and(|started| started >= *tripped_at);
@@ -135,16 +150,31 @@ fn point(kind: GatePointKind, what: impl Into<String>, stands: Result<String, St
     GatePoint { kind, what: what.into(), met, detail }
 }
 
-/// Nobody is asked for a disk check; but one that was begun must end well.
-fn disk_check(newest: Option<DiskCheck>, tripped_at: DateTime<Utc>) -> Option<GatePoint> {
-    let check = newest.filter(|check| check.started_at >= tripped_at)?;
-    let at = time(check.started_at);
-    let stands = match check.end {
-        DiskCheckEnd::Well => Ok(format!("the disk check of {at} ended well")),
-        DiskCheckEnd::Running => Err(format!("the disk check of {at} has not ended yet")),
-        DiskCheckEnd::Badly => Err(format!("the disk check of {at} did not end well: its job says why")),
+/// It is asked for where the file system had a fault; and one that was begun after the trip must end well, whoever asked for it.
+fn disk_check(facts: &GateFacts, tripped_at: DateTime<Utc>) -> Option<GatePoint> {
+    let cleared = |fault: &&FileSystemFault| {
+        facts.disk_check.is_some_and(|check| check.end == DiskCheckEnd::Well && check.started_at >= fault.at)
     };
-    Some(point(GatePointKind::DiskCheck, "The disk check that was begun ended well", stands))
+    let fault = facts.file_system_fault.as_ref().filter(|fault| !cleared(fault));
+    let newest = facts.disk_check.filter(|check| check.started_at >= tripped_at);
+    let named = |check: DiskCheck| format!("the disk check of {}", time(check.started_at));
+    let stands = match (newest, fault) {
+        (None, None) => return None,
+        (Some(check @ DiskCheck { end: DiskCheckEnd::Running, .. }), _) => {
+            Err(format!("{} has not ended yet", named(check)))
+        }
+        (Some(check @ DiskCheck { end: DiskCheckEnd::Badly, .. }), _) => {
+            Err(format!("{} did not end well: its job says why", named(check)))
+        }
+        (_, Some(FileSystemFault { at, what })) => Err(format!(
+            "the file system {what} told of a fault at {}, and no disk check that began after that has ended well: run \
+             `salvor disk-check {}`",
+            time(*at),
+            facts.volume
+        )),
+        (Some(check), None) => Ok(format!("{} ended well", named(check))),
+    };
+    Some(point(GatePointKind::DiskCheck, "A disk check ended well", stands))
 }
 
 fn no_errors(troubles: &[String]) -> GatePoint {

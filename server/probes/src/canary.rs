@@ -99,13 +99,23 @@ pub(crate) fn is_bare(folder: impl std::os::fd::AsFd) -> Result<bool, Failure> {
     Ok(true)
 }
 
-/// What it means.
-pub fn reading(subject: &str, outcome: &Outcome) -> Reading {
+/// What it means; one that took as long as `slow` is told of.
+pub fn reading(subject: &str, outcome: &Outcome, slow: Duration) -> Reading {
     let say = |level, why: &str| Reading::new(Probe::Canary, subject, level, why);
     match outcome {
         Outcome::Well(took) => {
             let millis = (took.as_secs_f64() * 1e4).round() / 10.0;
-            say(Level::Ok, "a file was written, read back and removed").with("took_ms", millis)
+            let done = "a file was written, read back and removed";
+            let reading = if *took < slow {
+                say(Level::Ok, done)
+            } else {
+                let seconds = took.as_secs_f64();
+                say(
+                    Level::Warning,
+                    &format!("{done}, which took {seconds:.1} s: its disks are slow, or busy"),
+                )
+            };
+            reading.with("took_ms", millis)
         }
         Outcome::Gone => say(Level::Unknown, "the folder is not there: mount it, or correct its path"),
         Outcome::Empty => {
@@ -148,20 +158,29 @@ fn failure(subject: &str, doing: &str, errno: Errno) -> Reading {
     }
 }
 
-/// It did not answer for so long.
-pub fn late(subject: &str, waited: Duration) -> Reading {
-    let seconds = salvor_domain::units::duration(waited.as_secs_f64());
-    let why = format!(
-        "it has not answered for {seconds}: whatever touches it waits; look at its disks and its network"
-    );
-    Reading::new(Probe::Canary, subject, Level::Critical, why)
-        .with("waited_s", waited.as_secs())
-        .stopping_writes()
+/// It has not answered for so long. A loaded disk is slow and comes round; what has not answered for `patience` hangs.
+pub fn late(subject: &str, waited: Duration, patience: Duration) -> Reading {
+    let words = |span: Duration| salvor_domain::units::duration(span.as_secs_f64());
+    let (for_so_long, limit) = (words(waited), words(patience));
+    let reading = if waited < patience {
+        let why = format!(
+            "it has not answered for {for_so_long}: its disks are slow, or busy; after {limit} it counts as hanging"
+        );
+        Reading::new(Probe::Canary, subject, Level::Warning, why)
+    } else {
+        let why = format!(
+            "it has not answered for {for_so_long}: whatever touches it waits; look at its disks and its network"
+        );
+        Reading::new(Probe::Canary, subject, Level::Critical, why).stopping_writes()
+    };
+    reading.with("waited_s", waited.as_secs())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SLOW: Duration = Duration::from_secs(5);
 
     #[test]
     fn a_folder_that_takes_writes_is_well_and_nothing_is_left_in_it() {
@@ -181,7 +200,7 @@ mod tests {
         std::fs::create_dir(folder.path().join("lost+found")).unwrap();
         assert_eq!(sing(folder.path(), "h", true), Outcome::Empty);
         assert!(!folder.path().join(".salvor").exists());
-        assert_eq!(reading("volume:a", &Outcome::Empty).level, Level::Unknown);
+        assert_eq!(reading("volume:a", &Outcome::Empty, SLOW).level, Level::Unknown);
         assert_eq!(sing(&folder.path().join("gone"), "h", true), Outcome::Gone);
     }
 
@@ -192,7 +211,7 @@ mod tests {
         std::os::unix::fs::symlink(elsewhere.path(), folder.path().join(".salvor")).unwrap();
         let outcome = sing(folder.path(), "h", true);
         assert!(matches!(outcome, Outcome::Failed { .. }), "{outcome:?}");
-        assert_eq!(reading("x", &outcome).level, Level::Unknown, "nothing is wrong with the disk");
+        assert_eq!(reading("x", &outcome, SLOW).level, Level::Unknown, "nothing is wrong with the disk");
     }
 
     #[test]
@@ -209,10 +228,21 @@ mod tests {
             (Errno::PERM, Level::Unknown, false),
             (Errno::MFILE, Level::Unknown, false),
         ] {
-            let reading = reading("x", &Outcome::Failed { doing: "writing", errno });
+            let reading = reading("x", &Outcome::Failed { doing: "writing", errno }, SLOW);
             assert_eq!((reading.level, reading.stops_writes), (level, stops), "{errno}");
         }
-        let late = late("x", Duration::from_secs(7));
-        assert!(late.stops_writes && late.reason.contains("has not answered for 7 s"), "{late:?}");
+    }
+
+    #[test]
+    fn slow_is_a_warning_and_only_what_hangs_stops_writes() {
+        let after = |waited| late("x", Duration::from_secs(waited), Duration::from_secs(30));
+        let (slow, hangs) = (after(7), after(30));
+        assert!(slow.level == Level::Warning && !slow.stops_writes, "{slow:?}");
+        assert!(slow.reason.contains("for 7 s") && slow.reason.contains("after 30 s"), "{slow:?}");
+        assert!(hangs.level == Level::Critical && hangs.stops_writes, "{hangs:?}");
+        let well = |millis| reading("x", &Outcome::Well(Duration::from_millis(millis)), SLOW);
+        assert_eq!(well(4_999).level, Level::Ok);
+        let long = well(5_200);
+        assert!(long.level == Level::Warning && long.reason.contains("took 5.2 s"), "{long:?}");
     }
 }

@@ -43,8 +43,8 @@ pub struct Fault {
     pub level: Level,
     /// See [`Reading::stops_writes`].
     pub stops_writes: bool,
-    /// A file system says it, not a disk.
-    pub of_file_system: bool,
+    /// The file system that says it; absent where a disk does.
+    pub of_file_system: Option<&'static str>,
 }
 
 /// Records, without the lines that only add to one.
@@ -91,13 +91,13 @@ fn mounted(text: &str) -> Option<String> {
     begins.iter().any(|begin| rest.starts_with(begin)).then(|| device.to_owned())
 }
 
-fn of_file_system(device: &str, sign: &'static str, level: Level) -> Fault {
+fn of_file_system(kind: &'static str, device: &str, sign: &'static str, level: Level) -> Fault {
     let stops_writes = level == Level::Critical;
-    Fault { device: device.to_owned(), sign, level, stops_writes, of_file_system: true }
+    Fault { device: device.to_owned(), sign, level, stops_writes, of_file_system: Some(kind) }
 }
 
 fn ext4(text: &str) -> Option<Fault> {
-    let fault = |device, sign| Some(of_file_system(device, sign, Level::Critical));
+    let fault = |device, sign| Some(of_file_system("ext4", device, sign, Level::Critical));
     if let Some((device, _)) = named(text, "EXT4-fs error (device ") {
         return fault(device, "EXT4-fs error");
     }
@@ -135,7 +135,7 @@ fn xfs(text: &str) -> Option<Fault> {
     } else {
         return None;
     };
-    Some(of_file_system(device, sign, Level::Critical))
+    Some(of_file_system("xfs", device, sign, Level::Critical))
 }
 
 fn btrfs(text: &str) -> Option<Fault> {
@@ -161,7 +161,7 @@ fn btrfs(text: &str) -> Option<Fault> {
     } else {
         return None;
     };
-    Some(of_file_system(device, sign, level))
+    Some(of_file_system("btrfs", device, sign, level))
 }
 
 /// Of the disk itself. A read that failed is bad; a write that failed has lost something.
@@ -174,7 +174,7 @@ fn disk(text: &str) -> Option<Fault> {
             sign,
             level: Level::Critical,
             stops_writes,
-            of_file_system: false,
+            of_file_system: None,
         })
     };
     if let Some(device) = text.strip_prefix("Buffer I/O error on dev") {
@@ -209,6 +209,8 @@ pub struct Ledger(BTreeMap<(String, bool), Heard>);
 #[derive(Debug, Clone, PartialEq)]
 pub struct Heard {
     signs: VecDeque<&'static str>,
+    /// See [`Fault::of_file_system`].
+    by: Option<&'static str>,
     level: Level,
     stops_writes: bool,
     lines: u64,
@@ -235,12 +237,17 @@ impl Ledger {
     }
 
     fn fault(&mut self, fault: Fault, line: &Line<'_>) {
-        let key = (fault.device, fault.of_file_system);
+        let key = (fault.device, fault.of_file_system.is_some());
+        // What another file system said that was on the device before.
+        if self.0.get(&key).is_some_and(|heard| heard.by != fault.of_file_system) {
+            self.0.remove(&key);
+        }
         if self.0.len() >= MOST_DEVICES && !self.0.contains_key(&key) {
             return;
         }
         let heard = self.0.entry(key).or_insert_with(|| Heard {
             signs: VecDeque::new(),
+            by: fault.of_file_system,
             level: fault.level,
             stops_writes: false,
             lines: 0,
@@ -264,8 +271,12 @@ impl Ledger {
         });
     }
 
-    pub fn of_file_system(&self, device: &str) -> Option<&Heard> {
-        self.0.get(&(device.to_owned(), true))
+    /// What a file system of this kind said. Of a btrfs over several devices the kernel tells one at its mount; what another kind said of
+    /// the others was before it.
+    pub fn of_file_system(&self, device: &str, kind: &str) -> Option<&Heard> {
+        // One driver is for all three.
+        let driver = if matches!(kind, "ext2" | "ext3") { "ext4" } else { kind };
+        self.0.get(&(device.to_owned(), true)).filter(|heard| heard.by == Some(driver))
     }
 
     /// What was said of disks, by device.
@@ -402,12 +413,13 @@ mod tests {
     #[test]
     fn a_new_mount_ends_what_was_said_of_the_earlier_one() {
         let fault = "[1.0] EXT4-fs error (device loop0): x\n";
-        assert!(ledger(fault).of_file_system("loop0").is_some());
+        assert!(ledger(fault).of_file_system("loop0", "ext4").is_some());
+        assert!(ledger(fault).of_file_system("loop0", "btrfs").is_none(), "it was another one's");
         let fresh =
             format!("{fault}[2.0] EXT4-fs (loop0): mounted filesystem 1-2 r/w with ordered data mode.\n");
-        assert!(ledger(&fresh).of_file_system("loop0").is_none());
+        assert!(ledger(&fresh).of_file_system("loop0", "ext4").is_none());
         let again = format!("{fault}[2.0] EXT4-fs (loop0): re-mounted 1-2 ro.\n");
-        assert!(ledger(&again).of_file_system("loop0").is_some(), "it was never unmounted");
+        assert!(ledger(&again).of_file_system("loop0", "ext4").is_some(), "it was never unmounted");
         let disk = |device: &str| {
             format!(
                 "[1.0] I/O error, dev {device}, sector 9 op 0x1:(WRITE)\n[2.0] XFS ({device}): Mounting V5 Filesystem 1-2\n"

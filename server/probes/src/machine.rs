@@ -9,6 +9,7 @@ mod blocks;
 mod commands;
 mod devices;
 mod file_systems;
+mod history;
 mod log;
 mod places;
 mod slow;
@@ -22,23 +23,29 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use salvor_domain::health::thresholds::Thresholds;
-use salvor_domain::health::{Level, Node, NodeKind, Probe, Reading, Report};
+use salvor_domain::health::{Facts, Level, Node, NodeKind, Probe, Reading, Report};
 
 use self::blocks::Blocks;
 use self::commands::Tools;
 use self::devices::Means;
-use self::file_systems::History;
+use self::history::History;
 use self::log::KernelLog;
-use self::places::{Seen, Watched};
+use self::places::{Patience, Seen, Watched};
 use self::slow::Slow;
 use self::tree::{Builder, FileSystem, Tree};
+use crate::btrfs::Stats;
 use crate::mountinfo::{self, Mount};
 use crate::xfs;
 
-/// A folder that has not answered for so long hangs.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A folder that has not answered for so long hangs. What answers later than after a sixth of it is slow: a disk under load is.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Error counters of btrfs that grew within this time are critical.
+const GROWN: TimeDelta = TimeDelta::hours(1);
+/// Error counters of a disk that grew within this time are a warning: whoever looks once a day sees it.
+const DISK_GROWN: TimeDelta = TimeDelta::hours(24);
 
 /// The folder of a volume, or of a copy that is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,10 +80,11 @@ pub struct Prober {
     blocks: Blocks,
     tools: Tools,
     log: KernelLog,
-    history: History,
+    btrfs_errors: History<Stats>,
+    disks_errors: History<Facts>,
     slow: Slow,
     has_canary: bool,
-    patience: Duration,
+    patience: Patience,
     /// Mount points of the last report.
     points: Vec<PathBuf>,
 }
@@ -90,10 +98,11 @@ impl Prober {
             tools: Tools(roots.tools.clone()),
             log: KernelLog::new(&roots.proc, &roots.dev),
             roots,
-            history: History::default(),
+            btrfs_errors: History::of(GROWN),
+            disks_errors: History::of(DISK_GROWN),
             slow: Slow::default(),
             has_canary: true,
-            patience: PATIENCE,
+            patience: Patience::until(PATIENCE),
             points: Vec::new(),
         }
     }
@@ -104,10 +113,10 @@ impl Prober {
         Self { has_canary: false, ..self }
     }
 
-    /// Calls a folder silent after so long.
+    /// A folder that has not answered for so long hangs, and is slow after a sixth of it.
     #[must_use]
-    pub fn with_patience(self, patience: Duration) -> Self {
-        Self { patience, ..self }
+    pub fn with_patience(self, hangs: Duration) -> Self {
+        Self { patience: Patience::until(hangs), ..self }
     }
 
     /// Where the file systems of the last report are mounted, for [`Watch`](crate::watch::Watch).
@@ -115,12 +124,12 @@ impl Prober {
         &self.points
     }
 
-    /// Reads everything, within about two times the patience with a folder.
+    /// Reads everything, within about a third of the patience with a folder that hangs.
     pub fn take(&mut self, host: &str, now: DateTime<Utc>) -> Report {
         let mut readings: Vec<Reading> = self.log.read().into_iter().collect();
         self.places.iter_mut().for_each(Watched::look);
         let patience = self.patience;
-        self.places.iter_mut().for_each(|place| place.saw(patience));
+        self.places.iter_mut().for_each(|place| place.saw(patience.slow));
         let text = fs::read_to_string(self.roots.proc.join("self/mountinfo"));
         let mounts = mountinfo::parse(text.as_deref().unwrap_or_default());
         if let Err(why) = text {
@@ -137,7 +146,8 @@ impl Prober {
         let of_places = self.of_places(&mounts, &readings[first..], host);
         readings.extend(of_places);
         self.slow.forget();
-        self.history.forget(|id| tree.file_systems.contains_key(id));
+        self.btrfs_errors.forget(|id| tree.file_systems.contains_key(id));
+        self.disks_errors.forget(|id| tree.has(id));
         Report {
             host: host.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -180,9 +190,9 @@ impl Prober {
 
     fn of_btrfs(&mut self, known: &FileSystem, now: DateTime<Utc>) -> Vec<Reading> {
         let means = means(&self.roots, &self.blocks, &self.tools, &self.thresholds, now);
-        let mut readings = file_systems::btrfs(known, &mut self.history, now).unwrap_or_else(|| {
+        let mut readings = file_systems::btrfs(known, &mut self.btrfs_errors, now).unwrap_or_else(|| {
             let told = devices::device_stats(&means, &mut self.slow, known).into_iter();
-            told.map(|reading| file_systems::btrfs_by_tool(&known.id, reading, &mut self.history, now))
+            told.map(|reading| file_systems::btrfs_by_tool(&known.id, reading, &mut self.btrfs_errors, now))
                 .collect()
         });
         readings.extend(devices::scrub(&means, &mut self.slow, known));
@@ -192,14 +202,14 @@ impl Prober {
 
     fn of_devices(&mut self, tree: &Tree, now: DateTime<Utc>) -> Vec<Reading> {
         let means = means(&self.roots, &self.blocks, &self.tools, &self.thresholds, now);
-        let slow = &mut self.slow;
-        let of_node = |node: &Node| match (node.kind, node.id.strip_prefix("pool:")) {
+        let (slow, errors) = (&mut self.slow, &mut self.disks_errors);
+        let mut of_node = |node: &Node| match (node.kind, node.id.strip_prefix("pool:")) {
             (NodeKind::Array, _) => vec![devices::array(&means, &node.id)],
-            (NodeKind::Disk, _) => devices::disk(&means, slow, &node.id),
+            (NodeKind::Disk, _) => devices::disk(&means, slow, errors, &node.id),
             (NodeKind::Pool, Some(name)) if tree.is_zfs(name) => devices::pool(&means, slow, name),
             _ => vec![],
         };
-        tree.nodes.iter().flat_map(of_node).collect()
+        tree.nodes.iter().flat_map(&mut of_node).collect()
     }
 
     /// What the kernel's log says of each file system and disk; nothing, where it is not read.
@@ -213,8 +223,9 @@ impl Prober {
         };
         let mut readings = Vec::new();
         for known in tree.file_systems.values().filter(|known| !known.devices.is_empty()) {
+            let kind = known.mount.kind.as_str();
             let heard =
-                known.devices.iter().find_map(|device| Some((device, ledger.of_file_system(device)?)));
+                known.devices.iter().find_map(|device| Some((device, ledger.of_file_system(device, kind)?)));
             readings.push(
                 heard.map_or_else(|| quiet(&known.id), |(device, heard)| heard.reading(&known.id, device)),
             );
@@ -248,7 +259,7 @@ impl Prober {
         let (patience, has_canary) = (self.patience, self.has_canary);
         for (watched, held) in self.places.iter_mut().zip(held) {
             let sang = watched.sang(patience, held.as_deref());
-            readings.extend(sang.filter(|reading| has_canary || reading.level == Level::Critical));
+            readings.extend(sang.filter(|reading| has_canary || reading.level >= Level::Warning));
         }
         readings
     }

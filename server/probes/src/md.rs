@@ -2,6 +2,8 @@
 //!
 //! Lost redundancy is critical until it is being rebuilt: a degraded array is critical in netdata (`mdstat_disks`) and in the
 //! node-exporter mixin (`NodeRAIDDegraded`); faulty members of an array at full width are a warning there (`NodeRAIDDiskFailure`).
+//! A resync is a warning until it is done, also that of a new array, as in check_raid (`--resync`, WARNING where nothing is said): until
+//! then members differ, and which of them is right is not known after a crash.
 //! Writes stop only where the array itself cannot hold data any more.
 
 use salvor_domain::health::Level;

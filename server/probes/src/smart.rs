@@ -12,9 +12,9 @@ use serde_json::Value;
 use self::json::{Ata, Nvme, Report};
 use crate::inspect::Subject;
 
-/// Of the disk `id`, as in `sda`. Counters that have grown since `before`, the facts that were read last, are a warning.
-pub fn reading(id: &str, text: &str, thresholds: &Thresholds, before: Option<&Facts>) -> Reading {
-    let mut reading = disk(text, &thresholds.smart, before).into_reading(Probe::Smart, id);
+/// Of the disk `id`, as in `sda`.
+pub fn reading(id: &str, text: &str, thresholds: &Thresholds) -> Reading {
+    let mut reading = disk(text, &thresholds.smart).into_reading(Probe::Smart, id);
     // Nothing to draw a line of.
     if reading.facts.get("temp_c").and_then(Value::as_i64) == Some(0) {
         reading.facts.remove("temp_c");
@@ -22,11 +22,39 @@ pub fn reading(id: &str, text: &str, thresholds: &Thresholds, before: Option<&Fa
     reading
 }
 
-pub fn inspect(text: &str) -> Vec<Subject> {
-    vec![disk(text, &Smart::default(), None)]
+/// Those of the facts that only grow on a disk that is not well.
+pub fn counters(facts: &Facts) -> Facts {
+    let known = facts.iter().filter(|(fact, _)| COUNTERS.iter().any(|(counter, _)| counter == fact));
+    known.map(|(fact, count)| (fact.clone(), count.clone())).collect()
 }
 
-fn disk(text: &str, limits: &Smart, before: Option<&Facts>) -> Subject {
+/// The reading of a disk whose counters were `before` a while ago. That they grew is a warning whatever they count, as it is to smartd,
+/// which mails each time that one of its error counts went up.
+pub fn with_growth(reading: Reading, before: &Facts) -> Reading {
+    let grown = COUNTERS.iter().filter_map(|(fact, what)| {
+        let count = |facts: &Facts| facts.get(*fact).and_then(Value::as_u64);
+        let (before, now) = (count(before)?, count(&reading.facts)?);
+        (now > before).then(|| (format!("{what} grew from {before} to {now}"), now))
+    });
+    let (grown, counts): (Vec<String>, Vec<u64>) = grown.unzip();
+    if grown.is_empty() {
+        return reading;
+    }
+    let grown = format!("{} within a day", grown.join("; "));
+    let reason = match reading.level {
+        Level::Ok => format!("{grown}, though {}", reading.reason),
+        _ => format!("{}; {grown}", reading.reason),
+    };
+    // Whoever muted it is called again when it grows further.
+    let occurrence = counts.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+    Reading { level: reading.level.max(Level::Warning), reason, ..reading }.with("occurrence", occurrence)
+}
+
+pub fn inspect(text: &str) -> Vec<Subject> {
+    vec![disk(text, &Smart::default())]
+}
+
+fn disk(text: &str, limits: &Smart) -> Subject {
     let report: Report = match serde_json::from_str(text) {
         Ok(report) => report,
         Err(error) => return unknown(format!("it is not the JSON of smartctl: {error}")),
@@ -40,9 +68,6 @@ fn disk(text: &str, limits: &Smart, before: Option<&Facts>) -> Subject {
         found.say(Level::Unknown, reason);
     } else {
         found.judge(&report, limits);
-        if let Some(before) = before {
-            found.growth(&facts, before);
-        }
     }
     Subject { facts, ..found.into_subject(&report) }
 }
@@ -195,17 +220,6 @@ impl Found {
             self.say(Level::Critical, format!("{degrees} °C, too hot to work: cool it"));
         } else if degrees as f64 >= warning {
             self.say(Level::Warning, format!("{degrees} °C, hot"));
-        }
-    }
-
-    fn growth(&mut self, now: &Facts, before: &Facts) {
-        for (fact, what) in COUNTERS {
-            let count = |facts: &Facts| facts.get(fact).and_then(Value::as_u64);
-            if let (Some(before), Some(now)) = (count(before), count(now))
-                && now > before
-            {
-                self.say(Level::Warning, format!("{what} grew from {before} to {now}"));
-            }
         }
     }
 

@@ -28,7 +28,8 @@ fn state(pool: &str, text: &str) -> Subject {
     if subject.level == Level::Unknown { subject } else { subject.with("state", word) }
 }
 
-/// By the state of a whole pool, wherever that was read; see zpoolconcepts(7).
+/// By the state of a whole pool, wherever that was read; see zpoolconcepts(7). A degraded one is critical until a resilver runs, as a
+/// degraded array of md is; netdata's `zfs_pool_state_warn` makes it a warning, but what redundancy is left is the same.
 pub(crate) fn judge(pool: &str, state: &str) -> Subject {
     let say = |level, reason: &str| Subject::new(pool, level, reason);
     match state {

@@ -110,7 +110,11 @@ fn mdadm_says_it_in_words() {
 // Disks
 
 fn disk(text: &str, before: Option<&Facts>) -> Reading {
-    smart::reading("sda", text, &Thresholds::default(), before)
+    let reading = smart::reading("sda", text, &Thresholds::default());
+    match before {
+        None => reading,
+        Some(before) => smart::with_growth(reading, before),
+    }
 }
 
 #[test]
@@ -122,7 +126,14 @@ fn a_counter_that_grew_is_a_warning() {
     let before = Facts::from([("udma_crc".into(), 11.into())]);
     let grown = disk(&text, Some(&before));
     assert_eq!(grown.level, Level::Warning);
-    assert!(grown.reason.contains("CRC errors on the cable grew from 11 to 12"), "{}", grown.reason);
+    assert!(
+        grown.reason.contains("CRC errors on the cable grew from 11 to 12 within a day"),
+        "{}",
+        grown.reason
+    );
+    assert_eq!(grown.facts["occurrence"], "12", "it calls again when it grows further");
+    let failing = Reading { level: Level::Critical, ..first };
+    assert_eq!(smart::with_growth(failing, &before).level, Level::Critical);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use salvor_domain::health::thresholds::Thresholds;
 use salvor_domain::span::Span;
+use salvor_probes::machine::PATIENCE;
 use serde::Deserialize;
 
 use super::ConfigError;
@@ -24,7 +25,7 @@ pub struct HealthConfig {
     pub every: Duration,
     /// A host that has not reported for so long is silent: nothing that it said counts any more.
     pub silent_after: TimeDelta,
-    /// A folder that has not answered for so long hangs.
+    /// A folder that has not answered for so long hangs: that takes its volume out of `normal`. After a sixth of it it is slow.
     pub patience: Duration,
     /// Whether a small file is written to volumes, to see whether they take it.
     pub canary: bool,
@@ -64,11 +65,11 @@ impl Raw {
         if !(SHORTEST_EVERY..=LONGEST_EVERY).contains(&every) {
             return Err(wrong("health.every", format!("is from 1s to 5min, as \"5s\"; this is {every} s")));
         }
-        let patience = seconds("health.patience", self.patience)?.unwrap_or(5);
+        let patience = seconds("health.patience", self.patience)?.unwrap_or(PATIENCE.as_secs());
         if patience > LONGEST_PATIENCE {
             return Err(wrong(
                 "health.patience",
-                format!("is from 1s to 60s, as \"5s\"; this is {patience} s"),
+                format!("is from 1s to 60s, as \"30s\"; this is {patience} s"),
             ));
         }
         let silence = seconds("health.silent_after", self.silent_after)?;

@@ -92,8 +92,10 @@ impl Batch {
         }
         let reason = match before.gone_at {
             None => bounds::text(&format!(
-                "{} does not report it any more; before: {}",
-                before.host, before.reason
+                "{} does not report {} any more; before: {}",
+                before.host,
+                before.subject.trim_start_matches("fs:"),
+                before.reason
             )),
             Some(_) => before.reason.clone(),
         };

@@ -5,14 +5,11 @@ use salvor_app::health::port::{Change, HostView, SignalKey, SignalView, SignalsF
 use salvor_domain::account::{Actor, Permission};
 use salvor_domain::event::EventKind;
 use salvor_domain::health::standing::Muted;
-use salvor_domain::health::{Level, Probe};
-use salvor_domain::volume::ModeState;
 
 use super::store::Signal;
 use super::views::{CHANGES, Look, worst_first};
 use super::{bounds, store};
 use crate::core::Core;
-use crate::database::Tx;
 use crate::error::{Error, Result};
 use crate::events;
 use crate::volumes::service::{configured, require};
@@ -22,6 +19,7 @@ pub use super::forget::forget;
 pub use super::ingest::{Via, ingest};
 pub use super::silence::{record as record_silence, watch};
 pub use super::store::newest_change;
+pub use super::troubles::{Trouble, file_system_fault, troubles};
 
 /// Whoever needs longer mends it, or takes the thing out.
 const LONGEST_MUTE: TimeDelta = TimeDelta::days(90);
@@ -76,42 +74,6 @@ pub async fn changes(core: &Core, key: &SignalKey) -> Result<Vec<Change>> {
     let mut tx = core.db.read().await?;
     let signal = store::signal(&mut tx, key).await?.ok_or_else(|| unknown(key))?;
     Ok(store::changes(&mut tx, &[signal.id], CHANGES).await?)
-}
-
-/// What stands between a volume and `normal` by health.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
-    pub probe: Probe,
-    pub subject: String,
-    pub host: String,
-    pub level: Level,
-    pub reason: String,
-}
-
-/// On the volume's ground: what is so bad that writing on may do damage, and what is not known any more and was, at some time since
-/// the volume left `normal`. Whatever lay beneath the volume when it was last seen is its ground, also when it has been unmounted.
-pub async fn troubles(core: &Core, tx: &mut Tx, volume: &str) -> Result<Vec<Trouble>> {
-    let tripped_at = match crate::volumes::store::volume(tx, volume).await?.map(|row| row.mode) {
-        Some(ModeState::ReadOnly { tripped_at, .. } | ModeState::Failover { tripped_at, .. }) => {
-            Some(tripped_at)
-        }
-        Some(ModeState::Normal { .. }) | None => None,
-    };
-    let look = Look::at(core, tx).await?;
-    let trouble = |signal: &Signal| {
-        let view = look.view(signal);
-        let was_known = tripped_at.is_some_and(|at| signal.first_at <= at && view.since > at);
-        let is_one = match view.level {
-            Level::Critical => true,
-            Level::Unknown => was_known,
-            Level::Ok | Level::Warning => false,
-        };
-        let SignalView { probe, subject, host, level, reason, .. } = view;
-        is_one.then_some(Trouble { probe, subject, host, level, reason })
-    };
-    let on_its_ground =
-        |signal: &&Signal| signal.stops_writes && signal.volumes.iter().any(|other| other == volume);
-    Ok(look.signals.iter().filter(on_its_ground).filter_map(trouble).collect())
 }
 
 /// Keeps a signal quiet until then, or until it gets worse.

@@ -8,6 +8,7 @@ mod admission;
 pub mod drivers;
 pub mod estimate;
 pub mod forget;
+mod grace;
 pub mod hands;
 mod held;
 mod help;

@@ -27,6 +27,7 @@ use crate::config::{CopyConfig, VolumeConfig};
 use crate::core::Core;
 use crate::database::Tx;
 use crate::events;
+use crate::restore::grace::Grace;
 use crate::restore::hands::{Hands, There};
 use crate::restore::lanes::Lane;
 use crate::restore::need::Rank;
@@ -127,6 +128,7 @@ impl Drop for Busy {
 pub struct Shared {
     /// The limits of copies and jobs, which all of this process keep within together.
     pub paces: Paces,
+    pub grace: Grace,
     /// One for each copy, which bears so many readers of this process and no more.
     gates: Mutex<HashMap<(String, String), Gate>>,
     /// How often something of a kind was noted in a job's log.

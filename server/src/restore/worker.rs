@@ -102,6 +102,7 @@ impl Worker {
                 }
                 Ok(None) => {}
                 Err(error) => {
+                    self.shared.grace.failed(self.core.clock.now());
                     // That the database is away was said once.
                     if !self.core.db.is_away() {
                         tracing::error!(%error, "looking for work failed");
@@ -190,7 +191,7 @@ impl Worker {
         // A name for each lease: two drivers of one process must not pass for each other.
         let holder = self.core.new_worker_id();
         let now = search.now;
-        let Ok(leased) = segment.state.lease(holder, now) else { return Ok(None) };
+        let Some(leased) = self.shared.grace.lease(segment.state, holder, now) else { return Ok(None) };
         job.start_clock(segments::held_until(&mut tx, job.id).await?, now);
         segments::save_state(&mut tx, segment.id, leased).await?;
         segments::set_process(&mut tx, segment.id, &self.process).await?;

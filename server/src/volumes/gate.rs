@@ -22,16 +22,23 @@ pub async fn facts(core: &Core, tx: &mut Tx, config: &VolumeConfig, volume: &Vol
     let counts = findings::counts(tx, volume.id).await?;
     let troubles = health::service::troubles(core, tx, &volume.name).await?;
     let disk_check = disk_checks::last_disk_check(tx, volume.id).await?;
+    // Nothing is asked for that Salvor has not been told how to do.
+    let file_system_fault = match config.disk_check {
+        Some(_) => health::service::file_system_fault(tx, &volume.name).await?,
+        None => None,
+    };
     let within = i64::try_from(config.gate.copies_verified_within.seconds()).unwrap_or(i64::MAX);
     let within = TimeDelta::try_seconds(within).unwrap_or(TimeDelta::MAX);
     Ok(GateFacts {
         volume: volume.name.clone(),
+        out_of_reach: None,
         full_check_started_at: volume.full_check_started_at,
         missing: counts.missing,
         corrupt: counts.corrupt,
         unreadable: counts.unreadable,
         troubles: troubles.into_iter().map(|trouble| trouble.reason).collect(),
         disk_check: disk_check.map(|(started_at, well)| DiskCheck { started_at, end: ended(well) }),
+        file_system_fault,
         copies: proofs(tx, config, volume).await?,
         verified_since: core.clock.now().checked_sub_signed(within).unwrap_or(DateTime::<Utc>::MIN_UTC),
     })

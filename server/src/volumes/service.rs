@@ -12,7 +12,7 @@ use salvor_domain::event::EventKind;
 use salvor_domain::finding::FindingCounts;
 use salvor_domain::identity::{Identity, Sight, doubt};
 use salvor_domain::path::FilePath;
-use salvor_domain::volume::{FileState, GatePoint, Mode, ModeChange, ModeState};
+use salvor_domain::volume::{FileState, GateFacts, GatePoint, Mode, ModeChange, ModeState};
 
 use super::catalogue::Figures;
 use super::reach::Away;
@@ -104,10 +104,14 @@ pub async fn set_mode(
         require(actor, Permission::OverrideGate)?;
     }
     let config = configured(core, volume)?;
+    // A look at a folder may take its time, and is not for a transaction.
+    let goes_by_the_gate = to == Mode::Normal && !override_gate;
+    let reach = if goes_by_the_gate { view(core, config).await?.reach } else { Reach::Reached };
     let now = core.clock.now();
     let mut tx = core.db.begin().await?;
     let before = to_change(&mut tx, volume).await?;
     let facts = gate::facts(core, &mut tx, config, &before).await?;
+    let facts = GateFacts { out_of_reach: reach.because().map(str::to_owned), ..facts };
     let change = ModeChange {
         to,
         reason: reason.trim().to_owned(),
@@ -245,7 +249,7 @@ struct Known {
     copies: Vec<CopyRow>,
     counts: FindingCounts,
     figures: Figures,
-    gate: Vec<GatePoint>,
+    facts: GateFacts,
     identity: Option<Identity>,
     /// Of each of the copies.
     identities: Vec<Option<Identity>>,
@@ -261,9 +265,8 @@ impl Known {
         for bit in &bits {
             identities.push(store::identity(&mut tx, volume.id, Some(*bit)).await?);
         }
-        let facts = gate::facts(core, &mut tx, config, &volume).await?;
         Ok(Self {
-            gate: volume.mode.gate(&facts),
+            facts: gate::facts(core, &mut tx, config, &volume).await?,
             identity: store::identity(&mut tx, volume.id, None).await?,
             identities,
             counts: findings::counts(&mut tx, volume.id).await?,
@@ -330,10 +333,12 @@ async fn view(core: &Core, config: &VolumeConfig) -> Result<VolumeView> {
     let copies = config.copies.iter().zip(looks).map(|(copy, look)| known.copy(core, copy, look)).collect();
     let has_files = known.figures.all.files > 0;
     let reach = reach_of(Some(&config.path), known.identity.as_ref(), primary.map(Some), has_files);
+    let facts = GateFacts { out_of_reach: reach.because().map(str::to_owned), ..known.facts };
+    let points = known.volume.mode.gate(&facts);
     Ok(VolumeView {
         name: config.name.clone(),
-        gate: salvor_domain::gate::open(&known.gate),
-        gate_points: known.gate,
+        gate: salvor_domain::gate::open(&points),
+        gate_points: points,
         files: known.figures.all.files,
         bytes: known.figures.all.bytes,
         findings: known.counts,

@@ -105,6 +105,8 @@ on_both_engines! {
 
     async fn the_way_back_to_normal_leads_through_the_gate(app: &TestApp) {
         let operator = app.token(Role::Operator).await;
+        // An empty folder would be taken for a disk that is not mounted.
+        app.write("files/a.jpg", b"a");
         catalogued(app, b"a.jpg", 1).await;
         found(app, b"a.jpg", FindingKind::Corrupt).await;
         fully_checked(app).await;

@@ -51,6 +51,8 @@ fn what_is_met_stays_on_the_list() {
     assert!(points.iter().all(|point| point.met), "{points:?}");
     let offline = tripped().change(change(Mode::Failover, hour(2), false), &all_well()).unwrap();
     assert!(offline.open_points(&all_well())[0].contains("offline"));
+    let away = GateFacts { out_of_reach: Some("it is not mounted".into()), ..all_well() };
+    assert_eq!(tripped().open_points(&away), ["the volume is out of reach: it is not mounted"]);
 }
 
 #[test]
@@ -72,6 +74,36 @@ fn a_disk_check_that_was_begun_must_end_well() {
     }
     for facts in [with(START, DiskCheckEnd::Badly), with(hour(2), DiskCheckEnd::Well)] {
         assert_eq!(tripped().open_points(&facts), [""; 0], "{facts:?}");
+    }
+}
+
+#[test]
+fn a_fault_of_the_file_system_asks_for_a_disk_check_that_began_after_it() {
+    let fault = |at| Some(FileSystemFault { at: hour(at), what: "/srv on store1".into() });
+    let with = |fault_at, check: Option<(i64, DiskCheckEnd)>| GateFacts {
+        volume: "uploads".into(),
+        file_system_fault: fault(fault_at),
+        disk_check: check.map(|(at, end)| DiskCheck { started_at: hour(at), end }),
+        ..all_well()
+    };
+    use DiskCheckEnd::{Badly, Running, Well};
+    let asked = "/srv on store1 told of a fault at 1970-01-01";
+    for (facts, open) in [
+        (with(1, None), Some(asked)),
+        (with(1, Some((0, Well))), Some(asked)),
+        (with(3, Some((2, Well))), Some(asked)),
+        (with(1, Some((2, Running))), Some("has not ended yet")),
+        (with(1, Some((2, Badly))), Some("did not end well")),
+        (with(1, Some((2, Well))), None),
+        // Cleared before the volume left normal for another reason.
+        (with(-5, Some((0, Well))), None),
+        (with(-5, Some((0, Badly))), Some("run `salvor disk-check uploads`")),
+    ] {
+        let points = tripped().open_points(&facts);
+        match open {
+            None => assert_eq!(points, [""; 0], "{facts:?}"),
+            Some(words) => assert!(points.len() == 1 && points[0].contains(words), "{points:?}"),
+        }
     }
 }
 
@@ -163,12 +195,15 @@ fn each_point_is_one_sentence() {
 fn any_facts() -> impl Strategy<Value = GateFacts> {
     let check = prop_oneof![Just(DiskCheckEnd::Running), Just(DiskCheckEnd::Well), Just(DiskCheckEnd::Badly)];
     let copies = proptest::collection::vec((0u64..2, -20i64..40, any::<bool>()), 0..3);
-    (-5i64..60, 0u64..2, 0usize..2, proptest::option::of((-5i64..60, check)), copies).prop_map(
-        |(full, missing, troubles, disk_check, copies)| GateFacts {
+    let fault = proptest::option::of(-5i64..60);
+    (-5i64..60, 0u64..2, 0usize..2, proptest::option::of((-5i64..60, check)), fault, copies).prop_map(
+        |(full, missing, troubles, disk_check, fault, copies)| GateFacts {
             full_check_started_at: Some(hour(full)),
             missing,
             troubles: vec!["an error".into(); troubles],
             disk_check: disk_check.map(|(at, end)| DiskCheck { started_at: hour(at), end }),
+            file_system_fault: fault
+                .map(|at| FileSystemFault { at: hour(at), what: "/srv on store1".into() }),
             copies: copies
                 .into_iter()
                 .map(|(files, at, fails)| {
@@ -216,6 +251,11 @@ proptest! {
             prop_assert!(facts.missing + facts.corrupt + facts.unreadable == 0 && facts.troubles.is_empty());
             let ended = |check: DiskCheck| check.started_at < hour(1) || check.end == DiskCheckEnd::Well;
             prop_assert!(facts.disk_check.is_none_or(ended));
+            let clears = |fault: &FileSystemFault| {
+                let checked = |check: DiskCheck| check.end == DiskCheckEnd::Well && check.started_at >= fault.at;
+                facts.disk_check.is_some_and(checked)
+            };
+            prop_assert!(facts.file_system_fault.as_ref().is_none_or(clears));
             prop_assert!(facts.copies.iter().all(|copy| copy.files == 0 || copy.failed_drill.is_none()));
         }
     }

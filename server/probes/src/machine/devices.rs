@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use salvor_domain::health::thresholds::Thresholds;
-use salvor_domain::health::{Level, Probe, Reading};
+use salvor_domain::health::{Facts, Level, Probe, Reading};
 
 use super::blocks::Blocks;
 use super::commands::{Silence, Tools};
+use super::history::History;
 use super::slow::Slow;
 use super::tree::FileSystem;
 use crate::btrfs::scrub;
@@ -53,23 +54,36 @@ pub(super) fn array(means: &Means<'_>, name: &str) -> Reading {
     mdstat::readings(&text).into_iter().find(|other| other.subject == name).unwrap_or(reading)
 }
 
-/// Of a disk, what it says of itself.
-pub(super) fn disk(means: &Means<'_>, slow: &mut Slow, name: &str) -> Vec<Reading> {
+/// Of a disk, what it says of itself, and what of it grew.
+pub(super) fn disk(
+    means: &Means<'_>,
+    slow: &mut Slow,
+    errors: &mut History<Facts>,
+    name: &str,
+) -> Vec<Reading> {
     if !means.blocks.is_real_disk(name) {
         return vec![];
     }
-    slow.keep(&format!("smart {name}"), SMART_EVERY, means.now, |before| {
-        let before =
-            before.iter().find(|reading| reading.subject == name).map(|reading| reading.facts.clone());
+    let told = slow.keep(&format!("smart {name}"), SMART_EVERY, means.now, |_| {
         let (tools, thresholds, name) = (means.tools.clone(), means.thresholds.clone(), name.to_owned());
         move || {
             let device = format!("/dev/{name}");
             vec![match tools.run("smartctl", &["-x", "-j", &device], SMART_PATIENCE) {
-                Ok(text) => smart::reading(&name, &text, &thresholds, before.as_ref()),
+                Ok(text) => smart::reading(&name, &text, &thresholds),
                 Err(why) => silent(Probe::Smart, &name, &why, "what disks say of themselves"),
             }]
         }
-    })
+    });
+    let with_growth = |reading: Reading| {
+        let counters = smart::counters(&reading.facts);
+        // A disk that could not be asked says nothing of them.
+        let before = (!counters.is_empty()).then(|| errors.before(name, &counters, means.now)).flatten();
+        match before {
+            None => reading,
+            Some(before) => smart::with_growth(reading, &before),
+        }
+    };
+    told.into_iter().map(with_growth).collect()
 }
 
 /// Of a pool of ZFS: the kernel's word at once, with what `zpool status` said last.

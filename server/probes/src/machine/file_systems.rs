@@ -1,20 +1,15 @@
 //! What the kernel says of one file system: its mount, and what its kind keeps in sysfs.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::path::Path;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use salvor_domain::health::{Level, Probe, Reading};
 
+use super::history::History;
 use super::tree::FileSystem;
 use crate::btrfs::{self, Stats};
 use crate::ext4::{self, Counts};
-
-/// Counters of btrfs that grew within this time are critical.
-const LATELY: TimeDelta = TimeDelta::hours(1);
-/// Changes of the counters that are remembered.
-const MOST_CHANGES: usize = 1_000;
 
 /// ext4's own word; it has one where `/sys/fs/ext4/DEVICE` is.
 pub(super) fn ext4(sys: &Path, known: &FileSystem) -> Option<Reading> {
@@ -40,46 +35,13 @@ pub(super) fn ext4(sys: &Path, known: &FileSystem) -> Option<Reading> {
     Some(reading)
 }
 
-/// The counters as they were before.
-#[derive(Debug, Default)]
-pub(super) struct History(BTreeMap<String, Course>);
-
-#[derive(Debug)]
-struct Course {
-    /// The oldest that counts: what was added since then grew lately.
-    base: Stats,
-    changes: VecDeque<(DateTime<Utc>, Stats)>,
-}
-
-impl History {
-    /// Takes the counters in, and gives what they were [`LATELY`] ago; `None` the first time.
-    fn before(&mut self, id: &str, stats: &Stats, now: DateTime<Utc>) -> Option<Stats> {
-        let Some(course) = self.0.get_mut(id) else {
-            let course = Course { base: stats.clone(), changes: VecDeque::new() };
-            self.0.insert(id.to_owned(), course);
-            return None;
-        };
-        let last = course.changes.back().map_or(&course.base, |(_, stats)| stats);
-        if last != stats {
-            course.changes.push_back((now, stats.clone()));
-        }
-        while course.changes.front().is_some_and(|(at, _)| now - *at >= LATELY)
-            || course.changes.len() > MOST_CHANGES
-        {
-            let Some((_, old)) = course.changes.pop_front() else { break };
-            course.base = old;
-        }
-        Some(course.base.clone())
-    }
-
-    pub fn forget(&mut self, is_there: impl Fn(&str) -> bool) {
-        self.0.retain(|id, _| is_there(id));
-    }
-}
-
 /// The counters of a btrfs and whether all its devices are there. `None` where the kernel does not tell (before 5.14): then the tool
 /// is asked.
-pub(super) fn btrfs(known: &FileSystem, history: &mut History, now: DateTime<Utc>) -> Option<Vec<Reading>> {
+pub(super) fn btrfs(
+    known: &FileSystem,
+    history: &mut History<Stats>,
+    now: DateTime<Utc>,
+) -> Option<Vec<Reading>> {
     let folder = known.btrfs.as_ref()?.join("devinfo");
     let mut devices: Vec<_> = fs::read_dir(&folder).ok()?.flatten().map(|entry| entry.file_name()).collect();
     devices.sort();
@@ -104,7 +66,12 @@ pub(super) fn btrfs(known: &FileSystem, history: &mut History, now: DateTime<Utc
 }
 
 /// What `btrfs device stats` says, where the kernel itself does not: its text is the fact `text`.
-pub(super) fn btrfs_by_tool(id: &str, told: Reading, history: &mut History, now: DateTime<Utc>) -> Reading {
+pub(super) fn btrfs_by_tool(
+    id: &str,
+    told: Reading,
+    history: &mut History<Stats>,
+    now: DateTime<Utc>,
+) -> Reading {
     let Some(text) = told.facts.get("text").and_then(|text| text.as_str()) else { return told };
     match btrfs::stats(text) {
         Ok(stats) => stats.reading(id, history.before(id, &stats, now).as_ref()),
@@ -128,23 +95,6 @@ pub(super) fn merged(readings: Vec<Reading>) -> Option<Reading> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn counters_count_as_grown_for_an_hour() {
-        let stats = |count: u64| btrfs::stats(&format!("devid 1\nwrite_errs {count}\n")).unwrap();
-        let mut history = History::default();
-        let mut grown = |minutes: i64, count: u64| {
-            let now = DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes);
-            let before = history.before("fs:/a", &stats(count), now);
-            before.map(|before| stats(count).grown_since(&before))
-        };
-        assert_eq!(grown(0, 5), None, "since when is not known");
-        assert_eq!(grown(1, 5), Some(0));
-        assert_eq!(grown(2, 7), Some(2));
-        assert_eq!(grown(50, 8), Some(3));
-        assert_eq!(grown(62, 8), Some(1), "the first two are an hour old");
-        assert_eq!(grown(110, 8), Some(0));
-    }
 
     #[test]
     fn the_worst_of_several_is_told_with_the_facts_of_all() {

@@ -34,6 +34,21 @@ pub(super) struct Folder {
     pub is_bare: bool,
 }
 
+/// With a folder that does not answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// Nobody waits longer for it in one report.
+    pub slow: Duration,
+    /// From then on it hangs.
+    pub hangs: Duration,
+}
+
+impl Patience {
+    pub fn until(hangs: Duration) -> Self {
+        Self { slow: hangs / 6, hangs }
+    }
+}
+
 /// A place, and what is being asked of it.
 #[derive(Debug)]
 pub(super) struct Watched {
@@ -65,9 +80,9 @@ impl Watched {
         }
     }
 
-    /// Waits for the look no longer than until it is as old as `patience`.
-    pub fn saw(&mut self, patience: Duration) {
-        let answer = self.looking.as_ref().map_or(Answer::None, |asked| asked.wait(patience));
+    /// Waits for the look no longer than until it is as old as `slow`.
+    pub fn saw(&mut self, slow: Duration) {
+        let answer = self.looking.as_ref().map_or(Answer::None, |asked| asked.wait(slow));
         self.seen = match answer {
             Answer::Given(seen) => seen,
             Answer::Late(waited) => return self.seen = Seen::Late(waited),
@@ -92,17 +107,18 @@ impl Watched {
     }
 
     /// What the canary says; `held`: why it does not write.
-    pub fn sang(&mut self, patience: Duration, held: Option<&str>) -> Option<Reading> {
+    pub fn sang(&mut self, patience: Patience, held: Option<&str>) -> Option<Reading> {
         let id = &self.place.id;
+        let late = |waited| Some(canary::late(id, waited, patience.hangs));
         if let Some(asked) = &self.singing {
-            match asked.wait(patience) {
+            match asked.wait(patience.slow) {
                 Answer::Given(outcome) => (self.singing, self.sung) = (None, Some(outcome)),
-                Answer::Late(waited) => return Some(canary::late(id, waited)),
+                Answer::Late(waited) => return late(waited),
                 Answer::None => self.singing = None,
             }
         }
         match &self.seen {
-            Seen::Late(waited) => return Some(canary::late(id, *waited)),
+            Seen::Late(waited) => return late(*waited),
             Seen::Gone => self.sung = Some(Outcome::Gone),
             Seen::Failed(errno) => {
                 let errno = rustix::io::Errno::from_raw_os_error(*errno);
@@ -119,7 +135,7 @@ impl Watched {
         if *outcome == Outcome::Empty && !self.is_volume() {
             return None;
         }
-        Some(canary::reading(id, outcome))
+        Some(canary::reading(id, outcome, patience.slow))
     }
 
     /// Whether a volume's folder still is on the file system that it was on.

@@ -2,9 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use salvor_domain::segment::LEASE;
 
 use super::{noise, run};
 use crate::support::facts::until;
@@ -68,6 +71,62 @@ fn a_restore_goes_on_after_its_database_was_away() {
         if report["state"] == "finished" { Ok(()) } else { Err(report) }
     });
     assert!(house.files() == before);
+}
+
+/// A repair cannot be paused and would have to begin anew: the one who runs it is given time to say that it still does.
+#[test]
+fn a_disk_check_is_not_begun_anew_because_its_database_was_away() {
+    let Some(mut house) = House::new() else { return };
+    let at = |name: &str| house.folder.path().join(name);
+    let script = "#!/bin/sh\ncd \"$(dirname \"$0\")\"\necho $$ >> begun\nwhile [ -e tool -a ! -e go-on ]; do sleep 0.05; done\n";
+    std::fs::write(at("tool"), script).unwrap();
+    std::fs::set_permissions(at("tool"), PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::write(at("image"), "").unwrap();
+    let config = std::fs::read_to_string(at("salvor.toml")).unwrap();
+    let (image, tool) = (at("image"), at("tool"));
+    let check = format!(
+        "[volume.disk_check]\ntool = \"e2fsck\"\ndevice = \"{}\"\ncommand = [\"{}\", \"{{device}}\"]\n",
+        image.display(),
+        tool.display()
+    );
+    std::fs::write(at("salvor.toml"), config + &check).unwrap();
+    let (begun, go_on) = (at("begun"), at("go-on"));
+    house.database.start();
+    let _server = house.serve();
+    house.until_status("/readyz", 200);
+    let why = ["--reason", "its disk is checked"];
+    assert_eq!(house.salvor(&[&["mode", "uploads", "read-only"][..], &why].concat()).0, Some(0));
+    let (_, id, said) = house.salvor(&["disk-check", "uploads", "--detach"]);
+    let id = id.trim().to_owned();
+    assert!(!id.is_empty(), "{said}");
+    until("the tool runs", || begun.exists());
+    // Either of two may have it, and the other looks for work as well.
+    let mut second = house.command(&["serve"]);
+    second.env("SALVOR_SERVER_LISTEN", format!("127.0.0.1:{}", free_port())).env("SALVOR_LOG", "error");
+    second.env("SALVOR_SERVER_DATA_DIR", at("second"));
+    let _second = Running(second.stdout(Stdio::null()).spawn().unwrap());
+    until("the second server runs", || at("second/status/view.json").exists());
+
+    let away = Instant::now();
+    house.database.stop();
+    // Until its lease has run out.
+    until("its lease has run out", || away.elapsed() > LEASE.to_std().unwrap() + Duration::from_secs(1));
+    house.database.start();
+    house.until_status("/readyz", 200);
+    let report = || -> serde_json::Value {
+        serde_json::from_str(&house.salvor(&["job", "show", &id, "--json"]).1).unwrap()
+    };
+    std::fs::write(&go_on, "").unwrap();
+    let ended = until("the check is finished", || {
+        let report = report();
+        if report["state"] == "finished" { Ok(report) } else { Err(report) }
+    });
+    assert_eq!(
+        (&ended["disk_check"]["verdict"], &ended["disk_check"]["round"]),
+        (&"clean".into(), &1.into()),
+        "{ended}"
+    );
+    assert_eq!(std::fs::read_to_string(&begun).unwrap().lines().count(), 1, "it was begun once");
 }
 
 /// A volume with a copy, a database server, and the program.

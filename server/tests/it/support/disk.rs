@@ -71,21 +71,62 @@ impl LoopDisk {
 
     /// Overwrites the blocks of a folder of an ext4: the names in it are lost, and nothing else.
     pub fn forget(&self, folder: &str) {
-        let asked = format!("blocks \"{folder}\"");
-        let told = Command::new("debugfs").args(["-R", &asked, &self.device]).output().unwrap();
-        let told = String::from_utf8_lossy(&told.stdout);
+        let told = self.debugfs(&format!("blocks \"{folder}\""));
         let blocks: Vec<u64> = told.split_whitespace().map(|block| block.parse().unwrap()).collect();
         assert!(!blocks.is_empty(), "{folder} has no blocks");
-        blocks.into_iter().for_each(|block| self.overwrite(block * BLOCK, BLOCK as usize));
+        blocks.into_iter().for_each(|block| self.destroy(block));
+    }
+
+    /// Overwrites a block of an ext4.
+    pub fn destroy(&self, block: u64) {
+        self.overwrite(block * BLOCK, BLOCK as usize);
+    }
+
+    /// Where an ext4 keeps the inode of a path, and those beside it.
+    pub fn inode_block(&self, path: &str) -> u64 {
+        number_after(&self.debugfs(&format!("imap \"{path}\"")), "located at block ")
+    }
+
+    /// Where an ext4 keeps which of its blocks are free, group by group.
+    pub fn block_bitmaps(&self) -> Vec<u64> {
+        let told = self.debugfs("stats");
+        let lines: Vec<&str> = told.lines().filter(|line| line.contains("block bitmap at ")).collect();
+        lines.into_iter().map(|line| number_after(line, "block bitmap at ")).collect()
+    }
+
+    fn debugfs(&self, request: &str) -> String {
+        let told = Command::new("debugfs").args(["-R", request, &self.device]).output().unwrap();
+        String::from_utf8_lossy(&told.stdout).into_owned()
+    }
+
+    /// As the kernel does with an XFS whose metadata it cannot write. False, with a word to the reader, where there is no xfs_io.
+    pub fn shut_down(&self) -> bool {
+        told(succeeds(Command::new("xfs_io").args(["-x", "-c", "shutdown"]).arg(&self.point)), "xfs_io")
+    }
+
+    /// Whatever touches it from now on waits.
+    pub fn freeze(&self) -> bool {
+        told(succeeds(Command::new("fsfreeze").arg("--freeze").arg(&self.point)), "fsfreeze")
+    }
+
+    pub fn thaw(&self) -> bool {
+        succeeds(Command::new("fsfreeze").arg("--unfreeze").arg(&self.point))
     }
 }
 
 impl Drop for LoopDisk {
     fn drop(&mut self) {
+        // A frozen one would never be let go of.
+        self.thaw();
         // A test that failed may still hold files open.
         self.detach();
         succeeds(Command::new("losetup").args(["-d", &self.device]));
     }
+}
+
+fn number_after(text: &str, words: &str) -> u64 {
+    let rest = text.split(words).nth(1).unwrap_or_else(|| panic!("no \"{words}\" in {text}"));
+    rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
 }
 
 fn told(is_done: bool, tool: &str) -> bool {
