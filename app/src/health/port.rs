@@ -73,6 +73,9 @@ pub struct HostView {
     /// at `reported_at`.
     #[serde(default)]
     pub alerts_only: bool,
+    /// Its agent is connected and works for jobs.
+    #[serde(default)]
+    pub works: bool,
     pub reported_at: DateTime<Utc>,
     /// It has not reported for so long that nothing it said counts any more.
     pub silent: bool,
@@ -204,6 +207,7 @@ impl HostView {
             version: "0.1.0".into(),
             is_agent: true,
             alerts_only: false,
+            works: true,
             reported_at: at,
             silent: false,
             revoked: false,

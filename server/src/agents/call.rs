@@ -9,7 +9,7 @@ use salvor_engine::{FolderId, Stop};
 use tokio::sync::{Notify, mpsc};
 
 use super::store::NOTED_EVERY;
-use super::wire::{Ask, AtWork, Call, Course, Orders, Part, Poll, SILENT, Told};
+use super::wire::{Ask, AtWork, Call, Going, Orders, Part, Poll, SILENT, Told};
 use super::{Duty, gone};
 use crate::volumes::reach::Away;
 
@@ -168,9 +168,9 @@ impl Connection {
         let state = self.state();
         let course = |at: &AtWork| match state.calls.get(&at.call) {
             Some(Waiting { duty, .. }) => {
-                Course { call: at.call, stop: duty.control.stop(), rates: duty.limit.rates() }
+                Going { call: at.call, stop: duty.control.stop(), rates: duty.limit.rates() }
             }
-            None => Course { call: at.call, stop: Some(Stop::Cancel), rates: Duty::default().limit.rates() },
+            None => Going { call: at.call, stop: Some(Stop::Cancel), rates: Duty::default().limit.rates() },
         };
         Orders {
             calls: state.new_calls.iter().cloned().collect(),

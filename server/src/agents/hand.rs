@@ -3,7 +3,10 @@
 //! Invariant: nothing is done for a volume that is not configured here, or that lies elsewhere; nor in a folder that is not the one that
 //! the server has seen.
 
+mod disk;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use salvor_domain::path::FilePath;
 use salvor_engine::{CheckOptions, CheckOutcome, Expected, MarkKind, Root, WalkEvent, check_batch};
@@ -21,10 +24,7 @@ pub trait Telling: Send {
 
 /// Carries a call out, and tells what came of it.
 pub async fn carry_out(config: &Config, call: Call, duty: Duty, telling: &mut impl Telling) {
-    let told = match Hand::open(config, &call, duty).await {
-        Ok(hand) => hand.go(call.ask, telling).await,
-        Err(away) => Err(away),
-    };
+    let told = begin(config, call, duty, telling).await;
     let failed = match told {
         Ok(()) => return,
         Err(Away::Gone(why)) => Part::Failed(why),
@@ -33,33 +33,36 @@ pub async fn carry_out(config: &Config, call: Call, duty: Duty, telling: &mut im
     telling.tell(failed, true).await;
 }
 
+async fn begin(config: &Config, call: Call, duty: Duty, telling: &mut impl Telling) -> Result<(), Away> {
+    let own = config.volume(&call.volume).filter(|volume| volume.host.is_none());
+    let volume = own.ok_or_else(|| {
+        Away::Gone(format!(
+            "the configuration of this agent has no volume \"{}\" that lies there",
+            call.volume
+        ))
+    })?;
+    let patience = Patience::default().job;
+    if let Ask::Disk(ask) = call.ask {
+        return disk::go(volume, patience, ask, duty, telling).await;
+    }
+    let root = reach::open(&volume.path, patience).await?;
+    if call.folder.is_some_and(|folder| folder != root.id()) {
+        let shown = volume.path.display();
+        return Err(Away::Gone(format!(
+            "{shown} is not the folder it was: it has been unmounted or replaced"
+        )));
+    }
+    Hand { volume, root, duty, patience }.go(call.ask, telling).await
+}
+
 struct Hand<'a> {
     volume: &'a VolumeConfig,
     root: Arc<Root>,
     duty: Duty,
-    patience: std::time::Duration,
+    patience: Duration,
 }
 
-impl<'a> Hand<'a> {
-    async fn open(config: &'a Config, call: &Call, duty: Duty) -> Result<Self, Away> {
-        let own = config.volume(&call.volume).filter(|volume| volume.host.is_none());
-        let volume = own.ok_or_else(|| {
-            Away::Gone(format!(
-                "the configuration of this agent has no volume \"{}\" that lies there",
-                call.volume
-            ))
-        })?;
-        let patience = Patience::default().job;
-        let root = reach::open(&volume.path, patience).await?;
-        if call.folder.is_some_and(|folder| folder != root.id()) {
-            return Err(Away::Gone(format!(
-                "{} is not the folder it was: it has been unmounted or replaced",
-                volume.path.display()
-            )));
-        }
-        Ok(Self { volume, root, duty, patience })
-    }
-
+impl Hand<'_> {
     async fn go(self, ask: Ask, telling: &mut impl Telling) -> Result<(), Away> {
         let root = self.root.clone();
         let part = match ask {
@@ -82,6 +85,7 @@ impl<'a> Hand<'a> {
                 let seen = blocking(look).await?;
                 return all(portions(seen, weight_of_seen), Part::Seen, telling).await;
             }
+            Ask::Disk(_) => Part::Done,
             Ask::Walk { folder, scope } => return self.walk(folder, scope, telling).await,
             Ask::Check { files, threads } => {
                 let checked = self.check(files, threads).await?;

@@ -24,7 +24,7 @@ use tokio::sync::Notify;
 
 use self::call::Connection;
 pub use self::call::{Talk, strange};
-use self::wire::{Ask, HOLD, Heard, Orders, Poll, Told};
+use self::wire::{Ask, HOLD, Orders, Poll, Taken, Told};
 use crate::clock::random;
 use crate::volumes::reach::Away;
 
@@ -43,7 +43,7 @@ pub struct Duty {
 
 /// Another agent works for the host.
 #[derive(Debug)]
-pub struct Taken;
+pub struct SecondAgent;
 
 impl Agents {
     pub fn is_connected(&self, host: &str) -> bool {
@@ -74,7 +74,7 @@ impl Agents {
     }
 
     /// An agent asks for work: it is answered when there is any, and soon in any case. A connection that is new wakes `nudge`.
-    pub async fn poll(&self, poll: Poll, token: &str, nudge: &Notify) -> Result<Orders, Taken> {
+    pub async fn poll(&self, poll: Poll, token: &str, nudge: &Notify) -> Result<Orders, SecondAgent> {
         let connection = self.connected(&poll, token, nudge)?;
         let mut present = connection.present(&poll);
         // No news is an answer too.
@@ -84,22 +84,22 @@ impl Agents {
     }
 
     /// A part of what came of a call.
-    pub async fn told(&self, told: Told, token: &str) -> Heard {
+    pub async fn told(&self, told: Told, token: &str) -> Taken {
         let known = self.connection(&told.host).filter(|known| known.is(&told.connection, token));
         match known {
-            Some(connection) => Heard { next: connection.told(told).await },
-            None => Heard { next: None },
+            Some(connection) => Taken { next: connection.told(told).await },
+            None => Taken { next: None },
         }
     }
 
-    fn connected(&self, poll: &Poll, token: &str, nudge: &Notify) -> Result<Arc<Connection>, Taken> {
+    fn connected(&self, poll: &Poll, token: &str, nudge: &Notify) -> Result<Arc<Connection>, SecondAgent> {
         let mut all = self.locked();
         if let Some(known) = all.get(&poll.host) {
             if known.is(&poll.connection, token) && !known.is_gone() {
                 return Ok(known.clone());
             }
             if known.is_there() {
-                return Err(Taken);
+                return Err(SecondAgent);
             }
             known.end();
         }

@@ -1,10 +1,11 @@
 //! The table `agents`: which of them are connected, to whatever process, for everybody on the same database.
 
 use chrono::{DateTime, TimeDelta, Utc};
-
+use salvor_domain::disk_check::DiskTool;
 use sqlx::types::Json;
 
 use super::wire::Own;
+use crate::config::VolumeConfig;
 use crate::database::{Tx, execute, fetch_all, fetch_optional};
 
 /// How often a connection is noted.
@@ -23,6 +24,17 @@ pub async fn volumes(tx: &mut Tx, host: &str, now: DateTime<Utc>) -> sqlx::Resul
     let sql = "SELECT volumes FROM agents WHERE host = $1 AND seen_at > $2";
     let row = fetch_optional!(tx, (Json<Vec<Own>>,), sql, host, now - FRESH)?;
     Ok(row.map(|(Json(volumes),)| volumes))
+}
+
+/// What checks a volume's disk, as far as it is known: of one on another host while its agent is connected.
+pub async fn disk_tool(
+    tx: &mut Tx,
+    volume: &VolumeConfig,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<DiskTool>> {
+    let Some(host) = &volume.host else { return Ok(volume.disk_check.as_ref().map(|check| check.tool)) };
+    let own = volumes(tx, host, now).await?.into_iter().flatten().find(|own| own.name == volume.name);
+    Ok(own.and_then(|own| own.disk_tool))
 }
 
 /// The hosts whose agents are connected, by name.

@@ -10,7 +10,10 @@ use salvor_domain::path::FilePath;
 use salvor_engine::{CheckOutcome, Expected, FolderId, MarkKind, Rates, Stop, WalkEvent};
 use serde::{Deserialize, Serialize};
 
+use crate::restore::drivers::disk_check::attend::{Course, Facts, Heard};
+use crate::restore::drivers::disk_check::device::InTheWay;
 use crate::restore::planner::{Scope, Seen};
+use crate::restore::store::disk_checks::Process;
 
 /// Asked for work about once a second, or as soon as the last answer came.
 pub const WORK: &str = "/api/v1/agent/work";
@@ -58,7 +61,7 @@ pub struct AtWork {
 pub struct Orders {
     pub calls: Vec<Call>,
     /// One for each that the agent is at.
-    pub courses: Vec<Course>,
+    pub courses: Vec<Going>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -74,7 +77,7 @@ pub struct Call {
 
 /// Whether a call is to go on, and how fast.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct Course {
+pub struct Going {
     pub call: u64,
     pub stop: Option<Stop>,
     pub rates: Rates,
@@ -98,6 +101,29 @@ pub enum Ask {
         /// None: as many as the agent's host has processors.
         threads: Option<usize>,
     },
+    Disk(DiskAsk),
+}
+
+/// What is asked of the check of a volume's disk: how that is done is configured on the agent's host.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskAsk {
+    Facts,
+    Look,
+    IsAlive(Process),
+    Pause,
+    Run(Course),
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskPart {
+    Done,
+    Facts(Facts),
+    /// What keeps the tool from its device.
+    Looked(Option<InTheWay>),
+    IsAlive(bool),
+    Heard(Vec<Heard>),
 }
 
 /// One part of what came of a call.
@@ -125,6 +151,7 @@ pub enum Part {
     Seen(Vec<Seen>),
     Found(Vec<WalkEvent>),
     Checked(Vec<CheckOutcome>),
+    Disk(DiskPart),
     /// It could not be done, with the reason.
     Failed(String),
     /// A folder there does not answer.
@@ -133,7 +160,7 @@ pub enum Part {
 
 /// What became of a part.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct Heard {
+pub struct Taken {
     /// The number of the part that is waited for; none where nobody waits for the call any more.
     pub next: Option<u64>,
 }

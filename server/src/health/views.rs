@@ -25,6 +25,8 @@ pub struct Look {
     /// Tokens that hold no more.
     ended: HashSet<String>,
     pub signals: Vec<Signal>,
+    /// Hosts whose agents are connected and work for jobs.
+    working: HashSet<String>,
 }
 
 impl Look {
@@ -36,6 +38,7 @@ impl Look {
             hosts: store::hosts(tx).await?,
             ended: crate::accounts::service::ended_tokens(tx, now).await?,
             signals: store::signals(tx).await?,
+            working: crate::agents::store::connected(tx, now).await?.into_iter().collect(),
         })
     }
 
@@ -117,6 +120,7 @@ impl Look {
             version: host.version.clone(),
             is_agent: host.token.is_some(),
             alerts_only: false,
+            works: self.working.contains(&host.name),
             reported_at: host.reported_at,
             silent: self.is_silent(host),
             revoked: self.is_revoked(host),

@@ -14,6 +14,7 @@ use salvor_domain::path::Glob;
 use salvor_domain::sample::MOST_FILES;
 use salvor_domain::volume::{Mode, ModeState};
 
+use crate::agents;
 use crate::config::{CopyConfig, VolumeConfig};
 use crate::core::Core;
 use crate::database::Tx;
@@ -35,21 +36,21 @@ pub(super) async fn check(core: &Core, config: &VolumeConfig, new: &NewJob) -> R
     if config.host.is_some() && !is_done_there(&new.request) {
         return Err(Error::invalid(not_there(config, new.request.kind())));
     }
-    check_request(config, &new.request, core.patience.page).await?;
+    check_request(core, config, &new.request).await?;
     check_replaced(config, new)?;
     check_places(core, config, &new.request).await
 }
 
 /// What an agent can be asked for.
 fn is_done_there(request: &JobRequest) -> bool {
-    matches!(request, JobRequest::Check { .. })
+    matches!(request, JobRequest::Check { .. } | JobRequest::DiskCheck {})
 }
 
 /// Why a job is not done on a volume of another host, and what is possible.
 pub fn not_there(config: &VolumeConfig, kind: JobKind) -> String {
     let host = config.host.as_deref().unwrap_or_default();
     format!(
-        "The volume \"{}\" lies on {host}, whose agent does checks only: for a {} run Salvor's commands on {host} itself, with this \
+        "The volume \"{}\" lies on {host}, whose agent does checks and disk checks: for a {} run Salvor's commands on {host} itself, with this \
          server's database.",
         config.name,
         kind.in_words()
@@ -57,7 +58,8 @@ pub fn not_there(config: &VolumeConfig, kind: JobKind) -> String {
 }
 
 /// What is wrong with a request whatever the state of the volume.
-async fn check_request(config: &VolumeConfig, request: &JobRequest, patience: Duration) -> Result<()> {
+async fn check_request(core: &Core, config: &VolumeConfig, request: &JobRequest) -> Result<()> {
+    let patience = core.patience.page;
     let (copies, globs): (&[String], &[Glob]) = match request {
         JobRequest::Check { paths, .. } => (&[], paths),
         JobRequest::Protect { adopt: Some(copy), .. } => (std::slice::from_ref(copy), &[]),
@@ -83,7 +85,7 @@ async fn check_request(config: &VolumeConfig, request: &JobRequest, patience: Du
     globs.iter().try_for_each(check_glob)?;
     match request {
         JobRequest::Reunite { from } => check_lost_folders(config, from, patience).await,
-        JobRequest::DiskCheck {} => disk_tool(config).map(drop),
+        JobRequest::DiskCheck {} => disk_tool(core, &mut core.db.read().await?, config).await.map(drop),
         JobRequest::Restore { to_folder: Some(folder), .. } => {
             check_target(config, Path::new(folder), patience).await
         }
@@ -269,7 +271,10 @@ pub(super) async fn check_mode(tx: &mut Tx, core: &Core, volume: &VolumeRow, new
         return Ok(());
     }
     if request.kind() == JobKind::DiskCheck {
-        let tool = core.config.volume(&volume.name).map(disk_tool).transpose()?;
+        let tool = match core.config.volume(&volume.name) {
+            Some(config) => Some(disk_tool(core, tx, config).await?),
+            None => None,
+        };
         return check_disk_is_free(tx, volume, tool, None).await;
     }
     let Some(message) = forbidden_by_mode(&volume.name, &volume.mode, request) else {
@@ -332,12 +337,27 @@ pub(super) async fn check_alone(tx: &mut Tx, volume: &VolumeRow, request: &JobRe
     }
 }
 
-fn disk_tool(config: &VolumeConfig) -> Result<DiskTool> {
+/// What checks a volume's disk; of one on another host its agent knows.
+async fn disk_tool(core: &Core, tx: &mut Tx, config: &VolumeConfig) -> Result<DiskTool> {
     let name = &config.name;
-    config.disk_check.as_ref().map(|check| check.tool).ok_or_else(|| {
+    let (tool, whose) = match &config.host {
+        None => (config.disk_check.as_ref().map(|check| check.tool), String::new()),
+        Some(host) => {
+            let known = agents::store::volumes(tx, host, core.clock.now()).await?;
+            let known = known.ok_or_else(|| {
+                let why = agents::gone(host);
+                Error::conflict(format!(
+                    "How the disk of \"{name}\" is checked is configured on {host}, and {why}."
+                ))
+            })?;
+            let own = known.into_iter().find(|own| own.name == *name);
+            (own.and_then(|own| own.disk_tool), format!(" of {host}"))
+        }
+    };
+    tool.ok_or_else(|| {
         Error::invalid(format!(
             "It is not configured how the disk of the volume \"{name}\" is checked; add [volume.disk_check] with tool and device to \
-             the configuration."
+             the configuration{whose}."
         ))
     })
 }
@@ -383,7 +403,10 @@ async fn check_disk_is_free(
 pub(super) async fn check_goes_on(tx: &mut Tx, core: &Core, job: &Job) -> Result<()> {
     let Some(volume) = volumes::volume_by_id(tx, job.volume_id).await? else { return Ok(()) };
     if job.kind() == JobKind::DiskCheck {
-        let tool = core.config.volume(&volume.name).map(disk_tool).transpose()?;
+        let tool = match core.config.volume(&volume.name) {
+            Some(config) => Some(disk_tool(core, tx, config).await?),
+            None => None,
+        };
         return check_disk_is_free(tx, &volume, tool, Some(job.id)).await;
     }
     match forbidden_by_mode(&volume.name, &volume.mode, &job.request) {

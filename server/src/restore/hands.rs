@@ -162,7 +162,7 @@ pub async fn see(
 }
 
 /// The agent has a patience of its own, and words for what is silent there; it goes first.
-async fn in_time(talk: Talk, host: &str, patience: Duration) -> Result<Part, Away> {
+pub async fn in_time(talk: Talk, host: &str, patience: Duration) -> Result<Part, Away> {
     const LONGER: Duration = Duration::from_secs(5);
     let answer = tokio::time::timeout(patience + LONGER, talk.only()).await;
     answer.unwrap_or_else(|_| Err(Away::Silent(format!("the agent of {host} has not answered"))))

@@ -27,6 +27,7 @@ pub mod revival;
 pub mod scratch;
 pub mod service;
 pub mod store;
+mod waiting;
 pub mod work;
 pub mod worker;
 

@@ -21,10 +21,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::core::Core;
 use crate::database::Tx;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::events;
 use crate::restore::drivers::{self, Outcome, Planned};
-use crate::restore::held;
 use crate::restore::help::{Tried, help};
 use crate::restore::lanes::{Lane, Slot, Slots};
 use crate::restore::moving::Told;
@@ -34,6 +33,7 @@ use crate::restore::revival;
 use crate::restore::scratch;
 use crate::restore::store::segments::{self, Search, Segment};
 use crate::restore::store::{self, Job, prune};
+use crate::restore::waiting;
 use crate::restore::work::{Copy, Halt, Place, Shared, Work, listed};
 use crate::volumes::store::{self as volumes, VolumeRow};
 
@@ -73,12 +73,12 @@ impl Worker {
     /// # Errors
     /// When the job's volume is not in the configuration: then it is for other processes.
     pub async fn run_until_ended(core: Core, job: JobId, cancel: CancellationToken) -> Result<()> {
-        is_at_home(&core, job).await?;
+        waiting::is_at_home(&core, job).await?;
         let worker = Self::new(core.clone(), Some(job));
         let done = cancel.child_token();
         let working = worker.until(&done);
         let watching = async {
-            let waits = waits_for_nobody(&core, job, &worker.ended, &cancel).await;
+            let waits = waiting::for_nobody(&core, job, &worker.ended, &cancel).await;
             done.cancel();
             waits
         };
@@ -279,42 +279,6 @@ struct LeftBehind(Control);
 impl Drop for LeftBehind {
     fn drop(&mut self) {
         self.0.cancel();
-    }
-}
-
-/// Whether this process has the job's volume in its configuration: else it would wait for others for ever.
-async fn is_at_home(core: &Core, job: JobId) -> Result<()> {
-    let mut tx = core.db.read().await?;
-    let job = store::job(&mut tx, job).await?.ok_or_else(|| Error::not_found("the job is gone"))?;
-    let volume = volumes::volume_by_id(&mut tx, job.volume_id).await?;
-    match volume.filter(|volume| core.config.volume(&volume.name).is_none()) {
-        Some(volume) => Err(Error::conflict(format!(
-            "The volume \"{}\" is not in the configuration of this Salvor: the job waits for one that has it.",
-            volume.name
-        ))),
-        None => Ok(()),
-    }
-}
-
-/// Waits until nothing more happens to the job by itself: it ended, was paused, or its plan waits for approval.
-async fn waits_for_nobody(core: &Core, job: JobId, ended: &Notify, cancel: &CancellationToken) -> Result<()> {
-    loop {
-        let mut tx = core.db.read().await?;
-        let job = store::job(&mut tx, job).await?.ok_or_else(|| Error::not_found("the job is gone"))?;
-        if !job.state.is_active() || cancel.is_cancelled() {
-            return Ok(());
-        }
-        if let Some(waits) = held::by_agent(core, &mut tx, &job).await? {
-            return Err(Error::conflict(format!(
-                "The job {waits}; it goes on by itself when that is connected."
-            )));
-        }
-        drop(tx);
-        tokio::select! {
-            () = cancel.cancelled() => {}
-            () = ended.notified() => {}
-            () = tokio::time::sleep(Duration::from_millis(50)) => {}
-        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use chrono::{DateTime, TimeDelta, Utc};
 use salvor_app::volumes::port::{CopyView, FindingsFilter, FindingsPage, Reach, VolumeView};
 use salvor_domain::account::{Actor, Permission};
+use salvor_domain::disk_check::DiskTool;
 use salvor_domain::event::EventKind;
 use salvor_domain::finding::FindingCounts;
 use salvor_domain::identity::{Identity, Sight, doubt};
@@ -18,6 +19,7 @@ use super::catalogue::Figures;
 use super::reach::Away;
 use super::store::{CopyRow, VolumeRow};
 use super::{catalogue, findings, gate, limits, reach, safety, store};
+use crate::agents::store as agents;
 use crate::config::{CopyConfig, MAX_COPIES, VolumeConfig};
 use crate::core::Core;
 use crate::database::Tx;
@@ -250,6 +252,7 @@ struct Known {
     counts: FindingCounts,
     figures: Figures,
     facts: GateFacts,
+    disk_tool: Option<DiskTool>,
     identity: Option<Identity>,
     /// Of each of the copies.
     identities: Vec<Option<Identity>>,
@@ -267,6 +270,7 @@ impl Known {
         }
         Ok(Self {
             facts: gate::facts(core, &mut tx, config, &volume).await?,
+            disk_tool: agents::disk_tool(&mut tx, config, core.clock.now()).await?,
             identity: store::identity(&mut tx, volume.id, None).await?,
             identities,
             counts: findings::counts(&mut tx, volume.id).await?,
@@ -347,7 +351,7 @@ async fn view(core: &Core, config: &VolumeConfig) -> Result<VolumeView> {
         checked_at: known.volume.checked_at,
         fully_checked_at: known.volume.full_check_started_at,
         path: place(config),
-        disk_tool: config.disk_check.as_ref().map(|check| check.tool),
+        disk_tool: known.disk_tool,
         reach,
         mode: known.volume.mode,
     })

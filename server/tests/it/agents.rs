@@ -112,6 +112,15 @@ impl Two {
     fn until_connected(&self) {
         let id = self.start(&["check", "uploads", "--dry-run"]);
         self.until(&id, "the agent is connected", |job| job["state"] == "finished");
+        until("it is told of its host", || {
+            let health = self.job(&["health"]);
+            let works = |host: &Value| host["name"] == "store2" && host["works"] == true;
+            if health["hosts"].as_array().is_some_and(|hosts| hosts.iter().any(works)) {
+                Ok(())
+            } else {
+                Err(health)
+            }
+        });
     }
 }
 
@@ -233,4 +242,66 @@ fn an_agent_works_for_its_own_host_only() {
     assert!(told.ends_with("409") && told.contains("Another agent works for store2"), "{told}");
     let told = poll(&other, "store3");
     assert!(told.ends_with("409") && told.contains("has not reported yet"), "{told}");
+}
+
+#[test]
+fn a_disk_is_checked_by_the_configuration_of_its_own_host() {
+    let two = Two::with_files(3, "");
+    // A tool of the test's own, and what a server might wish to have run instead.
+    let tool = two.at("storage/tool");
+    let script = "#!/bin/sh\necho \"checking $1\"; echo '1 1 2 image' >&3\nuntil [ -e \"$1.go\" ]; do sleep 0.05; done\necho done; exit 0\n";
+    std::fs::write(&tool, script).unwrap();
+    std::fs::set_permissions(&tool, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::write(two.at("storage/image"), "an image that nothing shows").unwrap();
+    let (image, never) = (two.at("storage/image"), two.at("server/never"));
+    let of = |device: &Path, command: &str| {
+        format!(
+            "[volume.disk_check]\ntool = \"e2fsck\"\ndevice = {device:?}\ncommand = [{command}, \"{{device}}\"]\n"
+        )
+    };
+    two.configure("storage", "store2", "", Path::new("files"), &of(&image, &format!("{tool:?}")));
+    two.configure("server", "store1", "host = \"store2\"\n", Path::new("/nowhere"), &of(&never, "\"touch\""));
+    let _server = two.serve();
+    let (said, code) = two.says(&["disk-check", "uploads"]);
+    assert!(code == 3 && said.contains("the agent of store2 is not connected"), "{code}: {said}");
+    let mut agent = two.agent();
+    two.until_connected();
+    let (said, code) = two.says(&["disk-check", "uploads"]);
+    assert!(code == 3 && said.contains("in service"), "a repair has the disk alone, {code}: {said}");
+    two.run("server", &["mode", "uploads", "read-only", "--reason", "it fails"]);
+    two.run("server", &["mode", "uploads", "failover", "--reason", "it is to be checked"]);
+    let id = two.start(&["disk-check", "uploads"]);
+    let job = two.until(&id, "the tool is at it", |job| job["disk_check"]["percent"].as_f64() > Some(1.0));
+    let command = job["disk_check"]["command"].as_str().unwrap();
+    assert_eq!(command, format!("{} {}", tool.display(), image.display()));
+
+    // The agent dies under it; the tool lives on, and no second one is started beside it.
+    agent.0.kill().unwrap();
+    agent.0.wait().unwrap();
+    let mut agent = two.agent();
+    two.until(&id, "it waits for the first to end", |job| {
+        job["reason"].as_str().is_some_and(|why| why.contains("of an earlier run"))
+    });
+    std::fs::write(two.at("storage/image.go"), "").unwrap();
+    two.run("server", &["job", "resume", &id]);
+    let job = two.until(&id, "it ran again and came to its end", |job| job["state"] == "finished");
+    assert_eq!(
+        (&job["disk_check"]["verdict"], &job["disk_check"]["exit_code"]),
+        (&"clean".into(), &0.into()),
+        "{job}"
+    );
+    assert!(
+        job["disk_check"]["tail"].to_string().contains(&format!("checking {}", image.display())),
+        "{job}"
+    );
+    assert!(!never.exists(), "nothing of the server's configuration was run");
+
+    // Cut off from its server, an agent ends what it has begun.
+    std::fs::remove_file(two.at("storage/image.go")).unwrap();
+    let id = two.start(&["disk-check", "uploads"]);
+    two.until(&id, "the tool is at it again", |job| job["disk_check"]["percent"].as_f64() > Some(1.0));
+    two.run("server", &["job", "cancel", &id]);
+    two.until(&id, "it is cancelled and ended", |job| job["disk_check"]["verdict"] == "unfinished");
+    agent.0.kill().unwrap();
+    agent.0.wait().unwrap();
 }

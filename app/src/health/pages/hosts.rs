@@ -114,9 +114,10 @@ fn section(host: &HostView, filter: &Filter) -> impl IntoView + use<> {
         (false, true) => (Tone::Bad, "Silent"),
         (false, false) => badge::level(host.level),
     };
+    let works = if host.works { "works for jobs" } else { "not connected for jobs" };
     let by = match (host.alerts_only, host.is_agent) {
         (true, _) => "Alerts only, no agent; the last came ".to_owned(),
-        (_, true) => format!("An agent reports, version {}; last ", host.version),
+        (_, true) => format!("An agent reports, version {}, {works}; last ", host.version),
         (_, false) => format!("A server of version {} reads it itself; last ", host.version),
     };
     let mut shown: Vec<_> = branches(host);

@@ -1,6 +1,6 @@
 use super::*;
 use crate::agents::Agents;
-use crate::agents::wire::Heard;
+use crate::agents::wire::Taken;
 
 fn poll(connection: &str, heard: u64) -> Poll {
     Poll {
@@ -50,12 +50,12 @@ async fn a_part_that_comes_twice_counts_once_and_strangers_tell_nothing() {
     let (agents, _) = connected().await;
     let mut talk = call(&agents);
     let tell = async |told: Told, token: &str| agents.told(told, token).await;
-    assert!(matches!(tell(told("b", 0, false), "token:x").await, Heard { next: None }));
-    assert!(matches!(tell(told("a", 0, false), "token:y").await, Heard { next: None }));
+    assert!(matches!(tell(told("b", 0, false), "token:x").await, Taken { next: None }));
+    assert!(matches!(tell(told("a", 0, false), "token:y").await, Taken { next: None }));
     for _ in 0..2 {
-        assert!(matches!(tell(told("a", 0, false), "token:x").await, Heard { next: Some(1) }));
+        assert!(matches!(tell(told("a", 0, false), "token:x").await, Taken { next: Some(1) }));
     }
-    assert!(matches!(tell(told("a", 1, true), "token:x").await, Heard { next: Some(2) }));
+    assert!(matches!(tell(told("a", 1, true), "token:x").await, Taken { next: Some(2) }));
     assert!(matches!(talk.next().await, Ok(Some(Part::Done))));
     assert!(matches!(talk.next().await, Ok(Some(Part::Done))));
     assert!(matches!(talk.next().await, Ok(None)));

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::link::{Link, Pause, Sent};
-use crate::agents::wire::{AtWork, Call, Course, Heard, Orders, Own, Part, Poll, SILENT, TOLD, Told, WORK};
+use crate::agents::wire::{AtWork, Call, Going, Orders, Own, Part, Poll, SILENT, TOLD, Taken, Told, WORK};
 use crate::agents::{Duty, hand, new_connection};
 use crate::config::Config;
 
@@ -62,7 +62,7 @@ struct Connection {
     /// That the server gives no work was said.
     is_told: bool,
     at_work: AtHand,
-    /// Dropped with the connection.
+    /// They end with the connection.
     calls: JoinSet<()>,
 }
 
@@ -130,7 +130,7 @@ impl Connection {
     }
 
     fn take(&mut self, orders: Orders) {
-        for Course { call, stop, rates } in orders.courses {
+        for Going { call, stop, rates } in orders.courses {
             let Some(duty) = locked(&self.at_work).get(&call).cloned() else { continue };
             duty.limit.set(rates);
             match stop {
@@ -178,6 +178,8 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         locked(&self.at_work).values().for_each(|duty| duty.control.cancel());
+        // A tool at a disk is ended and waited for.
+        self.calls.detach_all();
     }
 }
 
@@ -202,14 +204,14 @@ impl hand::Telling for Teller {
         let told = Told { host, connection, call: self.call, number: self.next, part, is_last };
         loop {
             match self.link.post(TOLD, &told).await {
-                Sent::Taken(answer) => match serde_json::from_slice::<Heard>(&answer) {
-                    Ok(Heard { next: Some(next) }) if next > self.next => {
+                Sent::Taken(answer) => match serde_json::from_slice::<Taken>(&answer) {
+                    Ok(Taken { next: Some(next) }) if next > self.next => {
                         self.next = next;
                         return true;
                     }
                     // There was no room for it.
-                    Ok(Heard { next: Some(_) }) => continue,
-                    Ok(Heard { next: None }) | Err(_) => break,
+                    Ok(Taken { next: Some(_) }) => continue,
+                    Ok(Taken { next: None }) | Err(_) => break,
                 },
                 Sent::NotNow(_) => tokio::time::sleep(AGAIN).await,
                 Sent::Useless(why) => {

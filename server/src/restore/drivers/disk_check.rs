@@ -4,9 +4,11 @@
 //! Invariants: only what the configuration names is run, never while the file system is mounted (a scrub: only while it is); a
 //! run of which nobody knows the end is never taken for a good one; two runs are never at one device.
 
-mod device;
+pub mod attend;
+pub mod bench;
+pub mod device;
 mod lines;
-mod process;
+pub mod process;
 mod run;
 mod shown;
 
@@ -16,16 +18,17 @@ use salvor_domain::disk_check::{DiskTool, DiskVerdict, Exit, Next, next};
 use salvor_domain::event::EventKind;
 use salvor_domain::job::{ByteCounts, FileCounts, Plan};
 
+use self::attend::{Course, Facts};
+use self::bench::Bench;
 use self::device::InTheWay;
-use self::run::{Course, Ended, Run};
+use self::run::{Ended, Run};
 use super::Planned;
-use crate::config::DiskCheckConfig;
 use crate::database::Tx;
 use crate::events;
 use crate::restore::store::disk_checks::{self, DiskCheck};
 use crate::restore::store::{Job, segments};
 use crate::restore::work::{Halt, Work};
-use crate::volumes::{reach, store as volumes};
+use crate::volumes::store as volumes;
 
 pub use shown::shown;
 
@@ -36,18 +39,12 @@ const LANE: u8 = 63;
 const NOTHING_TO_RESUME: Exit = Exit::Code(2);
 
 pub async fn plan(work: &Work) -> Result<Planned, Halt> {
-    let config = configured(work)?;
-    let argv = config.argv();
-    let command = process::typed(&argv);
-    let program = argv.first().map(String::as_str).unwrap_or_default();
-    let is_ready = match process::find(program) {
-        Ok(_) => look(work, config).await.map_err(InTheWay::words),
-        Err(why) => Err(why),
-    };
-    let way = match is_ready {
-        Ok(()) => "nothing is in its way".to_owned(),
-        Err(why) if work.job.dry_run => format!("before that, {why}"),
-        Err(why) => return Err(Halt::Fail(why)),
+    let bench = Bench::of(work)?;
+    let Facts { tool, device, command, can_pause } = bench.facts().await?;
+    let way = match bench.look().await?.map(InTheWay::words) {
+        None => "nothing is in its way".to_owned(),
+        Some(why) if work.job.dry_run => format!("before that, {why}"),
+        Some(why) => return Err(Halt::Fail(why)),
     };
     let summary = format!("{command} is to be run; {way}.");
     let (mut tx, job) = work.begin().await?;
@@ -55,7 +52,7 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
     let check = DiskCheck {
         began_at: before.and_then(|before| before.began_at),
         summary: job.dry_run.then_some(way),
-        ..DiskCheck::new(config.tool, command, config.device.clone(), config.can_pause())
+        ..DiskCheck::new(tool, command, device, can_pause)
     };
     disk_checks::insert(&mut tx, job.id, &check).await?;
     if !job.dry_run {
@@ -66,20 +63,22 @@ pub async fn plan(work: &Work) -> Result<Planned, Halt> {
 }
 
 pub async fn work(work: &Work) -> Result<(), Halt> {
-    let config = configured(work)?;
+    let bench = Bench::of(work)?;
+    let facts = bench.facts().await?;
     let mut tx = work.core.db.read().await?;
     let check = disk_checks::get(&mut tx, work.job.id).await?;
     drop(tx);
     let mut check = check.ok_or_else(|| Halt::Fail("its plan is gone; start it anew".into()))?;
-    let mut course = begin(work, config, &mut check).await?;
+    let mut course = begin(work, &bench, &facts, &mut check).await?;
     loop {
-        look(work, config).await.map_err(|why| match why {
-            InTheWay::Person(words) => Halt::Fail(words),
-            InTheWay::Held(words) => Halt::Stuck(words),
-        })?;
-        let Ended { exit, check: after } = Run::new(work, config, check, course).finish().await?;
+        match bench.look().await? {
+            Some(InTheWay::Person(words)) => return Err(Halt::Fail(words)),
+            Some(InTheWay::Held(words)) => return Err(Halt::Stuck(words)),
+            None => {}
+        }
+        let Ended { exit, check: after } = Run::new(work, &bench, &facts, check, course).finish().await?;
         check = after;
-        match next(config.tool, exit, check.round, &check.tally) {
+        match next(facts.tool, exit, check.round, &check.tally) {
             // It had come to its end already, and nobody had heard of it.
             Next::Failed(_) if course == Course::Resumed && exit == NOTHING_TO_RESUME => {
                 check.round = 0;
@@ -128,40 +127,24 @@ pub async fn cancelled(tx: &mut Tx, job: &Job) -> sqlx::Result<()> {
     disk_checks::save(tx, job.id, &check).await
 }
 
-fn configured(work: &Work) -> Result<&DiskCheckConfig, Halt> {
-    let volume = &work.place.config;
-    volume.disk_check.as_ref().ok_or_else(|| {
-        Halt::Fail(format!(
-            "it is not configured how the disk of the volume \"{}\" is checked: add [volume.disk_check] with tool and device to the \
-             configuration",
-            volume.name
-        ))
-    })
-}
-
-async fn look(work: &Work, config: &DiskCheckConfig) -> Result<(), InTheWay> {
-    let (tool, device, volume) = (config.tool, config.device.clone(), work.place.config.name.clone());
-    let looked = move || device::look(tool, &device, &volume);
-    let answer = reach::ask(&config.device_path(), work.core.patience.job, looked).await;
-    answer.unwrap_or_else(|away| Err(InTheWay::Held(away.to_string())))
-}
-
 /// How the next run begins. One that an earlier holder of this segment left behind is waited for, or (a scrub) paused.
-async fn begin(work: &Work, config: &DiskCheckConfig, check: &mut DiskCheck) -> Result<Course, Halt> {
+async fn begin(work: &Work, bench: &Bench<'_>, facts: &Facts, check: &mut DiskCheck) -> Result<Course, Halt> {
     if check.round == 0 {
         return Ok(Course::First);
     }
-    let name = config.tool.name();
-    if let Some(left) = check.process.filter(|left| process::is_alive(*left)) {
-        if !config.can_pause() {
+    let name = facts.tool.name();
+    if let Some(left) = check.process
+        && bench.is_alive(left).await?
+    {
+        if !facts.can_pause {
             return Err(Halt::Stuck(format!(
                 "{name} of an earlier run (process {}) is still at {}; the check starts anew when that has ended",
-                left.pid, config.device
+                left.pid, facts.device
             )));
         }
-        run::pause(config).await.map_err(Halt::Stuck)?;
+        bench.pause().await.map_err(Halt::Stuck)?;
     }
-    if config.can_pause() {
+    if facts.can_pause {
         return Ok(Course::Resumed);
     }
     let words = format!("{name} was interrupted and starts again from the beginning");

@@ -36,7 +36,7 @@ pub struct DiskCheck {
 }
 
 /// One process of one machine since it was started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Process {
     pub pid: i32,
     pub ticks: u64,

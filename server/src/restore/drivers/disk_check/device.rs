@@ -15,7 +15,7 @@ use salvor_domain::disk_check::DiskTool;
 use salvor_probes::mountinfo::{self, Mount};
 
 /// Why a tool may not work on its device. Each says what to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum InTheWay {
     /// A person has to do something first.
     Person(String),

@@ -179,7 +179,7 @@ impl Lines {
 }
 
 /// What a process group has read and written, and how much of the processor it used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Signs {
     pub read_bytes: u64,
     pub written_bytes: u64,

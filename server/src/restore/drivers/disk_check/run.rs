@@ -1,42 +1,28 @@
-//! One run of the tool, from its start to its end or to the word that it is not wanted any more.
+//! One run of the tool, as it is kept: what is heard of it is counted and stored, until its end or the word that it is not wanted
+//! any more.
 
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
 use salvor_domain::account::Actor;
-use salvor_domain::disk_check::{Course as Far, DEVICE, DiskTool, DiskVerdict, Exit, Tally};
+use salvor_domain::disk_check::{Course as Far, DiskVerdict, Exit, Tally};
 use salvor_domain::event::EventKind;
 use salvor_domain::job::JobState;
 
+use super::attend::{Course, Facts, Heard};
+use super::bench::{Bench, Told};
+use super::device::InTheWay;
 use super::lines;
-use super::process::{self, Running, Signs, signs};
-use crate::config::DiskCheckConfig;
+use super::process::Signs;
 use crate::events;
 use crate::restore::store;
 use crate::restore::store::disk_checks::{self, DiskCheck, Line, Process, WorkDone};
 use crate::restore::work::{Halt, Work};
 
-/// How often it is looked whether the run is still wanted, and how it is.
+/// How often it is looked whether there is anything to store, and how often what is new is stored.
 const LOOK: Duration = Duration::from_millis(250);
-/// How often it is looked what its processes do, how often what is new is stored, and how often a scrub is asked how far it is.
 const STORE: Duration = Duration::from_secs(1);
-const ASK: Duration = Duration::from_secs(5);
-/// From the word to end to the signal that nothing withstands, and from there to giving up.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// What is read after the process has ended: others may hold its pipes for ever.
-const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Lines that wait to be stored before no more are read.
 const MOST_WAITING: usize = 5_000;
-
-/// How a run begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Course {
-    First,
-    /// After one that repaired something.
-    Anew,
-    /// Where it was (scrubs).
-    Resumed,
-}
 
 pub struct Ended {
     pub exit: Exit,
@@ -53,65 +39,73 @@ enum Unwanted {
 
 pub struct Run<'a> {
     work: &'a Work,
-    config: &'a DiskCheckConfig,
+    bench: &'a Bench<'a>,
+    facts: &'a Facts,
     check: DiskCheck,
     how: Course,
     /// Not stored yet.
     fresh: Vec<Line>,
     is_news: bool,
     stored: Instant,
-    asked: Instant,
-    looked: Instant,
     seen: Signs,
-    /// The word to end was given, then.
-    told_to_end: Option<Instant>,
-    killed: bool,
 }
 
 impl<'a> Run<'a> {
-    pub fn new(work: &'a Work, config: &'a DiskCheckConfig, check: DiskCheck, how: Course) -> Self {
-        let now = Instant::now();
-        Self {
-            work,
-            config,
-            check,
-            how,
-            fresh: Vec::new(),
-            is_news: false,
-            stored: now,
-            asked: now,
-            looked: now,
-            seen: Signs::default(),
-            told_to_end: None,
-            killed: false,
-        }
+    pub fn new(
+        work: &'a Work,
+        bench: &'a Bench<'a>,
+        facts: &'a Facts,
+        check: DiskCheck,
+        how: Course,
+    ) -> Self {
+        let (fresh, stored, seen) = (Vec::new(), Instant::now(), Signs::default());
+        Self { work, bench, facts, check, how, fresh, is_news: false, stored, seen }
     }
 
     pub async fn finish(mut self) -> Result<Ended, Halt> {
-        let mut running = process::start(&self.argv()).map_err(Halt::Fail)?;
-        self.begin(&running);
-        match self.store().await {
-            Ok(()) | Err(Halt::Stopped) => {}
+        let mut told = self.bench.run(self.work, self.how)?;
+        let ended = self.listen(&mut told).await;
+        match ended {
+            Ok((exit, was_told_to)) => self.after(exit, was_told_to).await,
             Err(halt) => {
-                // Nothing is known of it in the database: it must not go on by itself.
-                process::signal(running.process, Signal::KILL);
-                let _ = process::ended(&mut running.child).await;
-                return Err(halt);
+                // Nobody keeps what it does: it must not go on by itself.
+                told.end().await;
+                Err(halt)
             }
         }
-        let exit = self.attend(&mut running).await;
-        self.last_words(&mut running).await;
-        self.after(exit).await
     }
 
-    fn argv(&self) -> Vec<String> {
-        match (self.how, resume_command(self.config.tool)) {
-            (Course::Resumed, Some(command)) => named(command, &self.config.device),
-            _ => self.config.argv(),
+    /// Until the run has ended: how, and whether it was told to.
+    async fn listen(&mut self, told: &mut Told) -> Result<(Option<Exit>, bool), Halt> {
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let may_hear = self.fresh.len() < MOST_WAITING;
+            tokio::select! {
+                heard = told.next(), if may_hear => match heard? {
+                    Some(Heard::Refused(InTheWay::Person(words))) => return Err(Halt::Fail(words)),
+                    Some(Heard::Refused(InTheWay::Held(words))) => return Err(Halt::Stuck(words)),
+                    Some(Heard::Started { process, command }) => {
+                        self.begin(process, &command);
+                        match self.store().await {
+                            Ok(()) | Err(Halt::Stopped) => {}
+                            Err(halt) => return Err(halt),
+                        }
+                    }
+                    Some(Heard::Output(lines)) => self.told(lines),
+                    Some(Heard::Progress(lines)) => self.progressed(&lines),
+                    Some(Heard::Signs(seen)) => self.seen(seen),
+                    Some(Heard::Status(said)) => self.status(&said),
+                    Some(Heard::Ended { exit, was_told_to }) => return Ok((Some(exit), was_told_to)),
+                    Some(Heard::Lost { was_told_to }) => return Ok((None, was_told_to)),
+                    None => return Err(Halt::Stuck("the process of the check was lost".into())),
+                },
+                _ = look.tick() => self.store_now_and_then().await,
+            }
         }
     }
 
-    fn begin(&mut self, running: &Running) {
+    fn begin(&mut self, process: Process, command: &str) {
         let now = self.work.core.clock.now();
         let check = &mut self.check;
         if self.how == Course::First {
@@ -126,39 +120,10 @@ impl<'a> Run<'a> {
             check.tally = Tally::default();
         }
         (check.exit_code, check.verdict, check.summary) = (None, None, None);
-        check.process = Some(running.process);
+        check.process = Some(process);
         let (last_io_at, last_work_at) = (Some(now), Some(now));
         check.work = WorkDone { last_io_at, last_work_at, ..WorkDone::default() };
-        let command = process::typed(&self.argv());
         self.fresh.push(Line { at: now, text: format!("$ {command}") });
-    }
-
-    /// Reads, watches and stores until the process has ended; `None` when it cannot be made to.
-    async fn attend(&mut self, running: &mut Running) -> Option<Exit> {
-        let Running { child, process, output, progress } = running;
-        let mut look = tokio::time::interval(LOOK);
-        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            let may_read = self.fresh.len() < MOST_WAITING;
-            tokio::select! {
-                lines = progress.next() => self.progressed(&lines),
-                lines = output.next(), if may_read => self.told(lines),
-                ended = process::ended(child) => match ended {
-                    Ok(exit) => return Some(exit),
-                    Err(error) => {
-                        tracing::error!(error, job = %self.work.job.id, "a disk check was lost");
-                        return None;
-                    }
-                },
-                _ = look.tick() => {
-                    self.look(*process).await;
-                    self.store_now_and_then().await;
-                    if self.is_to_end(*process).await {
-                        return None;
-                    }
-                }
-            }
-        }
     }
 
     fn progressed(&mut self, told: &[String]) {
@@ -175,42 +140,33 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Signs of life; the kernel's own work (a scrub) shows only in what its tool answers.
-    async fn look(&mut self, process: Process) {
-        if self.looked.elapsed() < STORE {
-            return;
-        }
-        self.looked = Instant::now();
+    /// Signs of life.
+    fn seen(&mut self, seen: Signs) {
         let now = self.work.core.clock.now();
-        let group = process.pid;
-        if let Ok(seen) = tokio::task::spawn_blocking(move || signs(group)).await {
-            let work = &mut self.check.work;
-            let has_moved =
-                seen.read_bytes > self.seen.read_bytes || seen.written_bytes > self.seen.written_bytes;
-            if has_moved || seen.ticks > self.seen.ticks {
-                work.last_work_at = Some(now);
-            }
-            if has_moved {
-                work.last_io_at = Some(now);
-                // What a process that has ended moved is not in the sum any more.
-                work.read_bytes = work.read_bytes.max(seen.read_bytes);
-                work.written_bytes = work.written_bytes.max(seen.written_bytes);
-                self.is_news = true;
-            }
-            self.seen = seen;
+        let work = &mut self.check.work;
+        let has_moved =
+            seen.read_bytes > self.seen.read_bytes || seen.written_bytes > self.seen.written_bytes;
+        if has_moved || seen.ticks > self.seen.ticks {
+            work.last_work_at = Some(now);
         }
-        if let Some(command) = status_command(self.check.tool).filter(|_| self.asked.elapsed() >= ASK) {
-            self.asked = Instant::now();
-            let before = self.check.course;
-            if let Ok(said) = said(command, self.config).await {
-                let mut ignored = Tally::default();
-                let course = &mut self.check.course;
-                said.lines().for_each(|line| lines::read(self.check.tool, line, &mut ignored, course));
-            }
-            if self.check.course != before {
-                (self.check.work.last_io_at, self.check.work.last_work_at) = (Some(now), Some(now));
-                self.is_news = true;
-            }
+        if has_moved {
+            work.last_io_at = Some(now);
+            // What a process that has ended moved is not in the sum any more.
+            work.read_bytes = work.read_bytes.max(seen.read_bytes);
+            work.written_bytes = work.written_bytes.max(seen.written_bytes);
+            self.is_news = true;
+        }
+        self.seen = seen;
+    }
+
+    /// The kernel's own work (a scrub) shows only in what its tool answers.
+    fn status(&mut self, said: &str) {
+        let (before, now) = (self.check.course, self.work.core.clock.now());
+        let (mut ignored, course) = (Tally::default(), &mut self.check.course);
+        said.lines().for_each(|line| lines::read(self.check.tool, line, &mut ignored, course));
+        if self.check.course != before {
+            (self.check.work.last_io_at, self.check.work.last_work_at) = (Some(now), Some(now));
+            self.is_news = true;
         }
     }
 
@@ -245,46 +201,8 @@ impl<'a> Run<'a> {
         kept
     }
 
-    /// Ends a run that is not wanted any more; true when the process withstands everything.
-    async fn is_to_end(&mut self, process: Process) -> bool {
-        match self.told_to_end {
-            None if self.work.control.stop().is_some() => {
-                self.told_to_end = Some(Instant::now());
-                // Its tool knows how a scrub is ended so that it goes on where it was.
-                let is_paused = self.config.can_pause() && pause(self.config).await.is_ok();
-                if !is_paused {
-                    process::signal(process, Signal::TERM);
-                }
-            }
-            Some(since) if since.elapsed() >= PATIENCE && !self.killed => {
-                self.killed = true;
-                process::signal(process, Signal::KILL);
-            }
-            Some(since) => return since.elapsed() >= 2 * PATIENCE,
-            None => {}
-        }
-        false
-    }
-
-    async fn last_words(&mut self, running: &mut Running) {
-        let deadline = tokio::time::Instant::now() + LAST_WORDS;
-        while running.output.is_open() {
-            let Ok(lines) = tokio::time::timeout_at(deadline, running.output.next()).await else { break };
-            self.told(lines);
-        }
-        while running.progress.is_open() {
-            let Ok(lines) = tokio::time::timeout_at(deadline, running.progress.next()).await else { break };
-            self.progressed(&lines);
-        }
-        if self.told_to_end.is_none() && self.check.tool == DiskTool::ZpoolScrub {
-            // `zpool scrub -w` itself says nothing.
-            let said = said(&["zpool", "status", DEVICE], self.config).await;
-            self.told(said.unwrap_or_else(|why| why).lines().map(str::to_owned).collect());
-        }
-    }
-
     /// Stores how it ended; that it did so because it was told to is no end of the check.
-    async fn after(mut self, exit: Option<Exit>) -> Result<Ended, Halt> {
+    async fn after(mut self, exit: Option<Exit>, was_told_to: bool) -> Result<Ended, Halt> {
         self.check.exit_code = match exit {
             Some(Exit::Code(code)) => Some(code),
             _ => None,
@@ -292,13 +210,13 @@ impl<'a> Run<'a> {
         if exit.is_some() {
             self.check.process = None;
         }
-        match (self.told_to_end, exit) {
-            (None, Some(exit)) => {
+        match (was_told_to, exit) {
+            (false, Some(exit)) => {
                 self.store_at_last().await?;
                 Ok(Ended { exit, check: self.check })
             }
-            (None, None) => Err(Halt::Stuck("the process of the check was lost".into())),
-            (Some(_), _) => {
+            (false, None) => Err(Halt::Stuck("the process of the check was lost".into())),
+            (true, _) => {
                 let note = self.stopped_words(exit.is_some()).await?;
                 let stored = self.store_at_last().await;
                 if let Some(note) = note {
@@ -328,7 +246,7 @@ impl<'a> Run<'a> {
     async fn stopped_words(&mut self, has_ended: bool) -> Result<Option<String>, Halt> {
         let name = self.check.tool.name();
         if !has_ended {
-            return Ok(Some(format!("{name} could not be ended; it is still at {}", self.config.device)));
+            return Ok(Some(format!("{name} could not be ended; it is still at {}", self.facts.device)));
         }
         Ok(match self.why().await? {
             Unwanted::Paused => Some(format!("{name} is paused and goes on where it was when it is resumed")),
@@ -338,7 +256,7 @@ impl<'a> Run<'a> {
                     (Some(DiskVerdict::Unfinished), Some(words.clone()));
                 Some(words)
             }
-            Unwanted::Here if self.config.can_pause() => None,
+            Unwanted::Here if self.facts.can_pause => None,
             Unwanted::Here => {
                 Some(format!("{name} was stopped with Salvor; the file system is not checked now"))
             }
@@ -360,43 +278,5 @@ impl<'a> Run<'a> {
         let (now, salvor) = (self.work.core.clock.now(), Actor::salvor());
         events::record(&mut tx, now, &salvor, EventKind::JobNote, job.id, &format!("{words}.")).await?;
         Ok(tx.commit().await?)
-    }
-}
-
-/// Has a scrub stop where it is.
-pub async fn pause(config: &DiskCheckConfig) -> Result<(), String> {
-    let command: &[&str] = match config.tool {
-        DiskTool::BtrfsScrub => &["btrfs", "scrub", "cancel", DEVICE],
-        DiskTool::ZpoolScrub => &["zpool", "scrub", "-p", DEVICE],
-        DiskTool::E2fsck | DiskTool::XfsRepair => {
-            return Err(format!("{} cannot be paused", config.tool.name()));
-        }
-    };
-    said(command, config).await.map(drop)
-}
-
-async fn said(command: &[&str], config: &DiskCheckConfig) -> Result<String, String> {
-    let argv = named(command, &config.device);
-    let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
-    process::ask(&argv, PATIENCE).await
-}
-
-fn named(command: &[&str], device: &str) -> Vec<String> {
-    command.iter().map(|word| word.replace(DEVICE, device)).collect()
-}
-
-fn resume_command(tool: DiskTool) -> Option<&'static [&'static str]> {
-    match tool {
-        DiskTool::BtrfsScrub => Some(&["btrfs", "scrub", "resume", "-B", "-d", DEVICE]),
-        // The usual command resumes.
-        DiskTool::ZpoolScrub | DiskTool::E2fsck | DiskTool::XfsRepair => None,
-    }
-}
-
-fn status_command(tool: DiskTool) -> Option<&'static [&'static str]> {
-    match tool {
-        DiskTool::BtrfsScrub => Some(&["btrfs", "scrub", "status", DEVICE]),
-        DiskTool::ZpoolScrub => Some(&["zpool", "status", DEVICE]),
-        DiskTool::E2fsck | DiskTool::XfsRepair => None,
     }
 }
