@@ -172,7 +172,7 @@ fn disk_check(facts: &GateFacts, tripped_at: DateTime<Utc>) -> Option<GatePoint>
             time(*at),
             facts.volume
         )),
-        (Some(check), None) => Ok(format!("{} ended well", named(check))),
+        (Some(check), None) => Ok(format!("it began {}", time(check.started_at))),
     };
     Some(point(GatePointKind::DiskCheck, "A disk check ended well", stands))
 }

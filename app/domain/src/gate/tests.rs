@@ -181,6 +181,11 @@ fn each_point_is_one_sentence() {
             "Nothing has verified the copy local yet: run `salvor drill uploads`",
         ),
         (
+            disk_check(DiskCheckEnd::Well),
+            "disk_check",
+            "A disk check ended well (it began 1970-01-01 02:00:00 UTC)",
+        ),
+        (
             disk_check(DiskCheckEnd::Running),
             "disk_check",
             "The disk check of 1970-01-01 02:00:00 UTC has not ended yet",
