@@ -58,7 +58,7 @@ impl Gateway {
             Row::Unread => None,
         };
         let known = entry.as_ref().and_then(|entry| entry.known);
-        let is_offline = self.modes.mode(&site.name) == Some(Mode::Failover);
+        let is_offline = site.is_elsewhere || self.modes.mode(&site.name) == Some(Mode::Failover);
         let is_distrusted = self.distrusted.has(key, Source::Primary);
         let primary = if is_offline {
             Err(Miss::Shut)

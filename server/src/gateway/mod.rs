@@ -94,6 +94,8 @@ impl std::ops::Deref for Gateway {
 struct Site {
     name: String,
     path: PathBuf,
+    /// On another host: what lies at that path here, if anything, is not the volume.
+    is_elsewhere: bool,
     primary: Lane,
     copies: Vec<CopyLane>,
     cache: Lane,
@@ -140,6 +142,7 @@ impl Gateway {
             Site {
                 name: volume.name.clone(),
                 path: volume.path.clone(),
+                is_elsewhere: volume.host.is_some(),
                 primary: Lane::new("primary", patience),
                 cache: Lane::new("cache", patience),
                 copies: copies.map(|copy| CopyLane { lane: lane(copy), config: copy.clone() }).collect(),

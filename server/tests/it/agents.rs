@@ -249,7 +249,8 @@ fn a_disk_is_checked_by_the_configuration_of_its_own_host() {
     let two = Two::with_files(3, "");
     // A tool of the test's own, and what a server might wish to have run instead.
     let tool = two.at("storage/tool");
-    let script = "#!/bin/sh\necho \"checking $1\"; echo '1 1 2 image' >&3\nuntil [ -e \"$1.go\" ]; do sleep 0.05; done\necho done; exit 0\n";
+    let script = "#!/bin/sh\necho \"checking $1\"; echo '1 1 2 image' >&3\n\
+                  until [ -e \"$1.go\" -o ! -e \"$0\" ]; do sleep 0.05; done\necho done; exit 0\n";
     std::fs::write(&tool, script).unwrap();
     std::fs::set_permissions(&tool, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     std::fs::write(two.at("storage/image"), "an image that nothing shows").unwrap();

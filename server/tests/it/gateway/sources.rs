@@ -1,8 +1,10 @@
 //! Which source gives a file when others cannot.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use salvor::core::Core;
 use salvor::events;
 use salvor::volumes::store;
 use salvor_app::restore::port::NewJob;
@@ -120,6 +122,21 @@ on_both_engines! {
             assert_eq!((reply.header("x-salvor-source"), reply.body.len()), ("local", 30_000));
             app.write("files/anna/new.jpg", b"new");
             get(address, "/uploads/anna/new.jpg").await.problem(503);
+        })
+        .await;
+    }
+
+    async fn what_lies_on_another_host_comes_from_the_copies(app: &TestApp) {
+        fill(app);
+        run(app, protect()).await;
+        let mut config = (*app.core.config).clone();
+        config.volumes[0].host = Some("store2".into());
+        let core = Core { config: Arc::new(config), ..app.core.clone() };
+        with_gateway_of(&core, app, async |address| {
+            for path in [SMALL_FILE, LARGE_FILE] {
+                let reply = get(address, path).await;
+                assert!(reply.status == 200 && reply.header("x-salvor-source") == "local", "{path}");
+            }
         })
         .await;
     }
