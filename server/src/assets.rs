@@ -12,6 +12,7 @@ use http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH, VARY,
 };
 use http::{StatusCode, Uri};
+use salvor_domain::path::hex;
 use std::borrow::Cow;
 
 #[derive(rust_embed::RustEmbed)]
@@ -188,8 +189,7 @@ fn accepts(header: &str, encoding: &str) -> bool {
 }
 
 fn etag(digest: &[u8; 32]) -> String {
-    let hex: String = digest[..12].iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("\"{hex}\"")
+    format!("\"{}\"", hex(&digest[..12]))
 }
 
 /// `pkg/NAME.HASH.EXT` as the bundle names things; snippets of dependencies are not.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Local, NaiveDateTime, SubsecRound, Utc};
+use salvor_domain::path::hex;
 
 /// Tells the time in UTC, in whole microseconds (what PostgreSQL keeps, so that a time read back equals the one written).
 #[derive(Clone)]
@@ -40,9 +41,17 @@ pub fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
+/// As many random bytes, as twice as many hexadecimal digits.
+///
+/// # Panics
+/// As [`random`].
+pub fn random_hex<const N: usize>() -> String {
+    hex(&random::<N>())
+}
+
 /// A new secret of 256 bits as 64 hexadecimal digits, and the hash that is stored in its place.
 pub fn new_secret() -> (String, Vec<u8>) {
-    let secret: String = random::<32>().iter().map(|byte| format!("{byte:02x}")).collect();
+    let secret = random_hex::<32>();
     let hash = secret_hash(&secret);
     (secret, hash)
 }

@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod agents;
 pub mod assets;
+mod buckets;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use md5::{Digest as _, Md5};
 use opendal::options::WriteOptions;
 use opendal::{Buffer, Operator, Writer};
-use salvor_domain::path::{FilePath, shown};
+use salvor_domain::path::{FilePath, hex, shown};
 use salvor_engine::{
     Confirmed, Label, Object, Store, Stored, Upload, WriteFault, WriteFaultKind, bytes_for_people,
 };
@@ -121,8 +121,7 @@ impl PartSums {
 
     /// The ETag of an object in such parts: the MD5 of their MD5s, and their number.
     fn etag(self) -> String {
-        let sum: String = self.all.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{sum}-{}", self.count)
+        format!("{}-{}", hex(&self.all.finalize()), self.count)
     }
 }
 

@@ -25,7 +25,7 @@ use tokio::sync::Notify;
 use self::call::Connection;
 pub use self::call::{Talk, strange};
 use self::wire::{Ask, HOLD, Orders, Poll, Taken, Told};
-use crate::clock::random;
+use crate::clock::random_hex;
 use crate::volumes::reach::Away;
 
 /// Cheap to clone; one for each process.
@@ -133,5 +133,5 @@ pub fn gone(host: &str) -> String {
 
 /// A new connection's name.
 pub fn new_connection() -> String {
-    random::<16>().iter().map(|byte| format!("{byte:02x}")).collect()
+    random_hex::<16>()
 }

@@ -1,6 +1,5 @@
 //! A request becomes an answer: what it names, what of that is asked for, and the headers that go with it.
 
-use std::fmt::Write;
 use std::time::{Duration, UNIX_EPOCH};
 
 use axum::body::{Body, Bytes, HttpBody};
@@ -21,7 +20,7 @@ use super::find::{Content, Found, away, not_found};
 use super::flow::{Flow, Layout};
 use super::rows::Key;
 use super::{Gateway, content};
-use crate::clock::random;
+use crate::clock::random_hex;
 use crate::config::Cors;
 use crate::http::ApiProblem;
 
@@ -263,10 +262,7 @@ fn laid_out(
             (StatusCode::PARTIAL_CONTENT, Layout { parts: vec![(none(), *part)], end: none() }, part.len())
         }
         Some(parts) => {
-            let mark = random::<12>().iter().fold(String::new(), |mut mark, byte| {
-                let _ = write!(mark, "{byte:02x}");
-                mark
-            });
+            let mark = random_hex::<12>();
             let head = |part: &Part| {
                 let range = format!("bytes {}-{}/{size}", part.first, part.last);
                 Bytes::from(format!("\r\n--{mark}\r\nContent-Type: {kind}\r\nContent-Range: {range}\r\n\r\n"))

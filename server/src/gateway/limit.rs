@@ -1,51 +1,35 @@
-//! How many requests one client may send, in this process's memory: a bucket that refills. Of an IPv6 client its /64 counts, since one
-//! household has all of that.
+//! How many requests one client may send. Of an IPv6 client its /64 counts, since one household has all of that.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use crate::buckets::Buckets;
+
 /// Seconds' worth that may come at once: a page has many pictures.
 const BURST: f64 = 10.0;
-/// Beyond this, full buckets are forgotten; beyond twice this, whoever is new waits: memory stays bounded whoever knocks.
 const REMEMBERED: usize = 50_000;
 
 pub struct Limit {
-    per_second: f64,
-    buckets: Mutex<HashMap<u128, Bucket>>,
-}
-
-#[derive(Clone, Copy)]
-struct Bucket {
-    left: f64,
-    at: Instant,
+    since: Instant,
+    buckets: Mutex<Buckets<u128>>,
 }
 
 impl Limit {
     pub fn new(per_second: u32) -> Self {
-        Self { per_second: f64::from(per_second), buckets: Mutex::default() }
+        let per_second = f64::from(per_second);
+        let buckets = Buckets::new(per_second * BURST, per_second, REMEMBERED);
+        Self { since: Instant::now(), buckets: Mutex::new(buckets) }
     }
 
     /// Takes one request from the client's bucket; false when there is none left.
     pub fn take(&self, client: IpAddr, now: Instant) -> bool {
+        let (client, now) = (household(client), now.saturating_duration_since(self.since));
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let most = self.per_second * BURST;
-        let filled = |bucket: &Bucket| {
-            let seconds = now.saturating_duration_since(bucket.at).as_secs_f64();
-            (bucket.left + seconds * self.per_second).min(most)
-        };
-        if buckets.len() >= REMEMBERED {
-            buckets.retain(|_, bucket| filled(bucket) < most);
+        let granted = buckets.has_one(&client, now);
+        if granted {
+            buckets.take_one(client, now);
         }
-        let client = household(client);
-        let left = match buckets.get(&client) {
-            Some(bucket) => filled(bucket),
-            None if buckets.len() >= 2 * REMEMBERED => return false,
-            None => most,
-        };
-        let granted = left >= 1.0;
-        buckets.insert(client, Bucket { left: if granted { left - 1.0 } else { left }, at: now });
         granted
     }
 }

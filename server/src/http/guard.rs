@@ -20,7 +20,7 @@ use salvor_app::tickets::public::message_document;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::clock::random;
+use crate::clock::random_hex;
 use crate::http::ApiProblem;
 
 /// For an answer to begin. Streams then go on for as long as they like.
@@ -37,10 +37,10 @@ pub struct PageNonce(pub Arc<str>);
 /// One line a request, with an id that the answer carries too. The address itself stays out of the log: it may hold the
 /// secret of a link.
 pub async fn observe(mut request: Request, next: Next) -> Response {
-    let id = hex::<8>();
+    let id = random_hex::<8>();
     let route = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str).to_owned();
     let span = tracing::info_span!("request", id, method = %request.method(), route);
-    request.extensions_mut().insert(PageNonce(hex::<16>().into()));
+    request.extensions_mut().insert(PageNonce(random_hex::<16>().into()));
     let begun = Instant::now();
     let mut response = next.run(request).instrument(span.clone()).await;
     let status = response.status();
@@ -175,8 +175,4 @@ pub fn wants_html(headers: &HeaderMap) -> bool {
         .get(ACCEPT)
         .and_then(|value| value.to_str().ok())
         .is_some_and(|accept| accept.contains("text/html"))
-}
-
-fn hex<const N: usize>() -> String {
-    random::<N>().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -12,6 +12,7 @@ use http::header::{
     CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
 };
 use http::{HeaderMap, StatusCode};
+use salvor_domain::path::hex;
 
 const CACHING: &str = "public, max-age=15, stale-while-revalidate=60, stale-if-error=86400";
 /// A good ratio at a millisecond a page.
@@ -103,7 +104,7 @@ impl Page {
     }
 
     fn digest_hex(&self) -> String {
-        self.digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.digest)
     }
 
     /// Whether the caller has this content already, in whatever encoding.

@@ -13,7 +13,7 @@ use salvor_domain::job::{JobKind, JobRequest};
 use salvor_domain::volume::Mode;
 use salvor_engine::MarkKind;
 
-use crate::clock::random;
+use crate::clock::random_hex;
 use crate::restore::hands::{self, Hands};
 use crate::restore::work::{Copy, Work};
 use crate::volumes::reach::{self, Away};
@@ -146,7 +146,7 @@ async fn record(
     volumes::volume_to_change(&mut tx, &volume.name).await?;
     let known = volumes::identity(&mut tx, volume.id, bit).await?.unwrap_or_default();
     let before = known.mark.filter(|_| !known.replaced);
-    let new = || may_mark.then(|| random::<16>().iter().map(|byte| format!("{byte:02x}")).collect());
+    let new = || may_mark.then(random_hex::<16>);
     let mark = sight.mark.clone().or(before).or_else(new);
     let seen = Identity { mark: mark.clone(), file_system: Some(sight.file_system), replaced: false };
     volumes::set_identity(&mut tx, volume.id, bit, &seen).await?;

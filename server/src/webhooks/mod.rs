@@ -23,7 +23,7 @@ use serde_json::json;
 pub use deliver::{client, run, step};
 pub use port::Webhooks;
 
-use crate::clock::random;
+use crate::clock::random_hex;
 use crate::core::Core;
 use crate::database::Tx;
 use crate::error::{Error, Result};
@@ -46,7 +46,7 @@ pub async fn queue(
     for webhook in told {
         let body = json!({ "type": kind, "timestamp": now, "data": data });
         let body = serde_json::to_string(&body).map_err(|why| Error::Internal(why.to_string()))?;
-        let message_id: String = random::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
+        let message_id = random_hex::<16>();
         // What waits for a later try must not keep the news waiting behind it.
         store::hurry(tx, &webhook.url, subject, now).await?;
         store::add(tx, &format!("msg_{message_id}"), &webhook.url, kind, subject, &body, now).await?;

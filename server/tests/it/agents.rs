@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::support::facts::until;
-use crate::support::running::{Running, free_port};
+use crate::support::running::{Running, free_port, program};
 
 /// A server, and a storage host with a volume and its copy: two folders with a configuration each.
 struct Two {
@@ -56,10 +56,7 @@ impl Two {
     }
 
     fn command(&self, house: &str, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_salvor"));
-        command.arg("--config").arg(self.at(house).join("salvor.toml")).args(args).env("SALVOR_LOG", "error");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
+        program(&self.at(house).join("salvor.toml"), args)
     }
 
     #[track_caller]

@@ -1,7 +1,6 @@
 //! Drills and readiness on real files: good copies, bad ones, and copies that are gone.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use chrono::TimeDelta;
 use salvor::restore::readiness::readiness;
@@ -15,6 +14,7 @@ use salvor_domain::readiness::Verdict;
 use crate::support::TestApp;
 use crate::support::facts::until;
 use crate::support::jobs::{control, ended, job, protect, restore, rot, run, run_new, tree};
+use crate::support::running::program;
 
 fn drill(from: &[&str], sample: Option<u64>) -> JobRequest {
     JobRequest::Drill { from: from.iter().map(|&name| name.into()).collect(), sample, seed: Some(7) }
@@ -187,12 +187,7 @@ fn a_killed_drill_leaves_no_scratch_after_the_next_start() {
     for number in 0..40 {
         std::fs::write(at("files").join(format!("{number}.jpg")), vec![number; 40_000]).unwrap();
     }
-    let salvor = |args: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_salvor"));
-        command.arg("--config").arg(at("salvor.toml")).args(args).env("SALVOR_LOG", "error");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    };
+    let salvor = |args: &[&str]| program(&at("salvor.toml"), args);
     assert!(salvor(&["protect", "uploads"]).output().unwrap().status.success());
     set("100 kB/s");
     let mut child = salvor(&["drill", "uploads"]).spawn().unwrap();

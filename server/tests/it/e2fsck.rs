@@ -2,12 +2,13 @@
 //! nameless in its `lost+found`; the real program brings all of them back. Takes root, for loop mounts.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use serde_json::Value;
 
 use crate::support::disk::LoopDisk;
 use crate::support::jobs::tree;
+use crate::support::running::program;
 
 /// A volume's disk, and the program on it.
 struct House {
@@ -37,9 +38,7 @@ impl House {
     }
 
     fn salvor(&self, args: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_salvor"));
-        command.arg("--config").arg(self.at("salvor.toml")).args(args).env("SALVOR_LOG", "error");
-        command.stdin(Stdio::null()).output().unwrap()
+        program(&self.at("salvor.toml"), args).output().unwrap()
     }
 }
 

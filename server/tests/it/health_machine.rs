@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::support::disk::LoopDisk;
 use crate::support::facts::{until, within};
-use crate::support::running::{Running, free_port};
+use crate::support::running::{Running, free_port, program};
 
 /// What is promised of a trip.
 const PROMISED: Duration = Duration::from_secs(15);
@@ -50,10 +50,7 @@ impl House {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_salvor"));
-        command.arg("--config").arg(self.at("salvor.toml")).args(args).env("SALVOR_LOG", "error");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
+        program(&self.at("salvor.toml"), args)
     }
 
     fn run(&self, args: &[&str]) -> String {

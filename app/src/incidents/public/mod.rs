@@ -7,6 +7,7 @@
 use chrono::{DateTime, Utc};
 use leptos::prelude::*;
 use salvor_domain::incident::{Impact, rollup};
+use salvor_domain::path::hex;
 use sha2::{Digest as _, Sha256};
 
 use crate::document::tone::Tone;
@@ -44,7 +45,7 @@ pub fn version(view: &StatusView) -> String {
     let restores: Vec<_> = view.restores.iter().map(|restore| &restore.volume).collect();
     let said = (&view.page_name, &view.components, &view.open, &view.past, restores);
     let digest = Sha256::digest(serde_json::to_vec(&said).unwrap_or_default());
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex(&digest[..8])
 }
 
 /// `/`. Here and below, `stale` means that the facts have not been read anew for a while: the page says so, without

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use chrono::DateTime;
@@ -15,6 +15,7 @@ use sqlx::sqlite::SqlitePool;
 
 use crate::support::facts::within;
 use crate::support::jobs::tree;
+use crate::support::running::program;
 
 /// Files of the volume: enough for several segments.
 const FILES: usize = 2_500;
@@ -79,10 +80,7 @@ impl House {
     }
 
     pub fn salvor(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_salvor"));
-        command.arg("--config").arg(self.at("salvor.toml")).args(args);
-        command.env("SALVOR_LOG", "error").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
+        program(&self.at("salvor.toml"), args)
     }
 
     pub fn run(&self, args: &[&str]) -> Output {

@@ -1,36 +1,46 @@
 //! A real nginx before the gateway, with the configurations that we ship.
 
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
 use super::client::{ask, get, try_ask, with_gateway};
 use super::{LARGE, fill};
 use crate::faults::noise;
 use crate::safety::nginx;
+use crate::support::TestApp;
 use crate::support::facts::{PATIENCE, until_async};
 use crate::support::jobs::{protect, rot, run};
 use crate::support::running::free_port;
 
-fn is_missing() -> bool {
-    let missing = Command::new("nginx").arg("-v").stderr(Stdio::null()).status().is_err();
-    if missing {
+/// Runs `story` with an nginx, by one of the configurations that we ship, before a gateway of protected files.
+async fn with_nginx(app: &TestApp, config: &str, story: impl AsyncFnOnce(SocketAddr, SocketAddr)) {
+    if Command::new("nginx").arg("-v").stderr(Stdio::null()).status().is_err() {
         eprintln!("skipped: nginx is not installed");
+        return;
     }
-    missing
+    fill(app);
+    run(app, protect()).await;
+    with_gateway(app, async |gateway| {
+        let front = format!("127.0.0.1:{}", free_port());
+        let folder = app.path("files").canonicalize().unwrap();
+        let words = [
+            ("LISTEN", front.as_str()),
+            ("FOLDER", folder.to_str().unwrap()),
+            ("GATEWAY", &gateway.to_string()),
+            ("VOLUME", "uploads"),
+        ];
+        let _nginx = nginx::start(config, &app.path("nginx"), &words);
+        let front = front.parse().unwrap();
+        let answers = async || try_ask(front, "HEAD", b"/", &[]).await.map(drop);
+        until_async(PATIENCE, "nginx answers", answers).await;
+        story(front, gateway).await;
+    })
+    .await;
 }
 
 on_both_engines! {
     async fn behind_a_proxy_files_are_what_they_are_without_one(app: &TestApp) {
-        if is_missing() {
-            return;
-        }
-        fill(app);
-        run(app, protect()).await;
-        with_gateway(app, async |gateway| {
-            let front = format!("127.0.0.1:{}", free_port());
-            let words = [("LISTEN", front.as_str()), ("GATEWAY", &gateway.to_string()), ("VOLUME", "uploads")];
-            let _nginx = nginx::start("nginx-files.conf", &app.path("nginx"), &words);
-            let front = front.parse().unwrap();
-            until_async(PATIENCE, "nginx answers", async || try_ask(front, "HEAD", b"/", &[]).await.map(drop)).await;
+        with_nginx(app, "nginx-files.conf", async |front, gateway| {
             for path in ["anna/a%20b.jpg", "anna/large.mp4", "caf%E9%20%5c%20100%25.gif", "anna/page.html", "anna/empty.txt", "no.jpg"] {
                 let (direct, through) = (get(gateway, &format!("/uploads/{path}")).await, get(front, &format!("/files/{path}")).await);
                 assert!(direct.status == through.status && direct.body == through.body, "{path}: {} {}", direct.status, through.status);
@@ -51,23 +61,7 @@ on_both_engines! {
     }
 
     async fn an_nginx_that_serves_the_volume_itself_asks_for_what_it_cannot_read(app: &TestApp) {
-        if is_missing() {
-            return;
-        }
-        fill(app);
-        run(app, protect()).await;
-        with_gateway(app, async |gateway| {
-            let front = format!("127.0.0.1:{}", free_port());
-            let folder = app.path("files").canonicalize().unwrap();
-            let words = [
-                ("LISTEN", front.as_str()),
-                ("FOLDER", folder.to_str().unwrap()),
-                ("GATEWAY", &gateway.to_string()),
-                ("VOLUME", "uploads"),
-            ];
-            let _nginx = nginx::start("nginx-files-fallback.conf", &app.path("nginx"), &words);
-            let front = front.parse().unwrap();
-            until_async(PATIENCE, "nginx answers", async || try_ask(front, "HEAD", b"/", &[]).await.map(drop)).await;
+        with_nginx(app, "nginx-files-fallback.conf", async |front, _| {
             let own = get(front, "/files/anna/a%20b.jpg").await;
             assert!(own.status == 200 && own.body == noise(1, 30_000) && own.header("x-salvor-source").is_empty());
             for active in ["page.html", "picture.svg"] {

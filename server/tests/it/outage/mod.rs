@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::support::disk::LoopDisk;
 use crate::support::facts::until;
 use crate::support::jobs::{Files, tree, without_own};
-use crate::support::running::{Running, free_port};
+use crate::support::running::{Running, free_port, program};
 
 /// The largest of a volume's files.
 const LARGE: &str = "iris/film.mp4";
@@ -99,10 +99,7 @@ impl Place {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_salvor"));
-        command.arg("--config").arg(self.at("salvor.toml")).args(args).env("SALVOR_LOG", "error");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
+        program(&self.at("salvor.toml"), args)
     }
 
     /// What the program prints, and its exit code.
